@@ -1,0 +1,98 @@
+"""Identity: which settings of an experiment decide the result of which stage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from configs.experiment import Experiment
+from configs.fingerprint import digest_of, plain
+from configs.principles import load_principles
+from configs.prompts import load_prompts
+
+# What each stage's result depends on, beside the digests of what it reads: corpora, checkpoints,
+# principles, prompts and skills enter a recipe by content, never by name or path. Anything not
+# named here is placement: it may change between runs without changing an identity.
+STAGE_FIELDS: dict[str, tuple[str, ...]] = {
+    "import": ("corpus", "intake"),
+    "rate": ("model.dtype", "model.max_length", "engine.kind", "rating.min_answer_mass"),
+    "revise": ("model.dtype", "model.max_length", "engine.kind", "rating", "revising",
+               "acceptance"),
+    "assemble": ("mix", "intake.shard_documents"),
+    "train": ("training", "skills", "model.max_length"),
+    "evaluate": ("evaluation", "model.max_length", "rating"),
+    "gate": ("gate",),
+}  # fmt: skip
+# Fields inside those sections that do not change a result, or that stand for a content digest.
+PLACEMENT = ("training.threads", "training.num_gpus", "evaluation.batch", "skills.path",
+             "corpus.path")  # fmt: skip
+# What may change between runs of one experiment without forking it. Contents behind a path are
+# compared by digest.
+EXTENDABLE = ("generations", "seeds", "arms", "evaluation", "placement", "corpus.path",
+              "skills.path", "model.path", "model.prompts", "principles", "engine.actors",
+              "engine.gpus_per_actor", "engine.memory_gb", "engine.gpu_memory_share",
+              "engine.attempts", "engine.shard_timeout_s", "engine.error_budget",
+              "engine.batch", "training.num_gpus")  # fmt: skip
+
+
+def stage_settings(experiment: Experiment, stage: str) -> dict[str, Any]:
+    """The settings on which a stage's result depends, by field name."""
+    settings = {field: plain(_get(experiment, field)) for field in STAGE_FIELDS[stage]}
+    for field in PLACEMENT:
+        section, _, name = field.partition(".")
+        if section in settings:
+            settings[section] = {k: v for k, v in settings[section].items() if k != name}
+    return settings
+
+
+def stage_fingerprints(experiment: Experiment) -> dict[str, str]:
+    """Fingerprint of every stage's settings."""
+    return {stage: digest_of(stage_settings(experiment, stage)) for stage in STAGE_FIELDS}
+
+
+def text_digests(experiment: Experiment) -> dict[str, str]:
+    """Digests of the principle and prompt files, which may change under an unchanged name."""
+    return {
+        "principles": load_principles(experiment.principles).digest,
+        "prompts": load_prompts(experiment.model.prompts).digest,
+    }
+
+
+def differing_fields(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Fields, by dotted name, in which two resolved configs differ, with both values."""
+    flat_old, flat_new = _flatten(old), _flatten(new)
+    return {
+        name: (flat_old.get(name), flat_new.get(name))
+        for name in sorted(flat_old.keys() | flat_new.keys())
+        if flat_old.get(name) != flat_new.get(name)
+    }
+
+
+def forks(difference: Mapping[str, tuple[Any, Any]]) -> dict[str, tuple[Any, Any]]:
+    """The part of a difference that cannot be an extension of the same experiment."""
+    return {name: values for name, values in difference.items() if not _extends(name, *values)}
+
+
+def _extends(name: str, old: Any, new: Any) -> bool:
+    if name in ("seeds", "arms"):
+        return set(old) <= set(new)
+    if name == "generations":
+        return new >= old
+    return any(name == field or name.startswith(f"{field}.") for field in EXTENDABLE)
+
+
+def _flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, item in value.items():
+        if isinstance(item, Mapping):
+            flat |= _flatten(item, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = plain(item)
+    return flat
+
+
+def _get(experiment: Experiment, field: str) -> Any:
+    value: Any = experiment
+    for part in field.split("."):
+        value = getattr(value, part)
+    return value

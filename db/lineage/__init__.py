@@ -1,0 +1,18 @@
+"""Questions to the record. All only read; give them a session of `Database.readers`."""
+
+from db.lineage.ancestry import ancestors, descendants
+from db.lineage.identify import identify, identify_artifact, identify_checkpoint
+from db.lineage.questions import document_history, show, why
+from db.lineage.standing import status
+
+__all__ = [
+    "ancestors",
+    "descendants",
+    "document_history",
+    "identify",
+    "identify_artifact",
+    "identify_checkpoint",
+    "show",
+    "status",
+    "why",
+]
