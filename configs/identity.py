@@ -13,26 +13,47 @@ from configs.prompts import load_prompts
 # What each stage's result depends on, beside the digests of what it reads: corpora, checkpoints,
 # principles, prompts and skills enter a recipe by content, never by name or path. Anything not
 # named here is placement: it may change between runs without changing an identity.
+_ASKING = ("model.dtype", "model.max_length", "engine.kind", "rating.min_answer_mass")
 STAGE_FIELDS: dict[str, tuple[str, ...]] = {
     "import": ("corpus", "intake"),
-    "rate": ("model.dtype", "model.max_length", "engine.kind", "rating.min_answer_mass"),
-    "revise": ("model.dtype", "model.max_length", "engine.kind", "rating", "revising",
-               "acceptance"),
-    "assemble": ("mix", "intake.shard_documents"),
-    "train": ("training", "skills", "model.max_length"),
-    "evaluate": ("evaluation", "model.max_length", "rating"),
+    "rate": _ASKING,
+    "revise": (*_ASKING, "rating.threshold", "revising", "acceptance"),
+    "accept": (*_ASKING, "acceptance"),
+    "assemble": ("intake.shard_documents",),
+    "train": ("training", "mix", "model.max_length"),
+    "evaluate": ("evaluation", "model.dtype", "model.max_length", "rating", "revising"),
     "gate": ("gate",),
-}  # fmt: skip
+}
 # Fields inside those sections that do not change a result, or that stand for a content digest.
-PLACEMENT = ("training.threads", "training.num_gpus", "evaluation.batch", "skills.path",
-             "corpus.path")  # fmt: skip
+PLACEMENT = (
+    "training.threads",
+    "training.num_gpus",
+    "evaluation.batch",
+    "corpus.path",
+)
 # What may change between runs of one experiment without forking it. Contents behind a path are
 # compared by digest.
-EXTENDABLE = ("generations", "seeds", "arms", "evaluation", "placement", "corpus.path",
-              "skills.path", "model.path", "model.prompts", "principles", "engine.actors",
-              "engine.gpus_per_actor", "engine.memory_gb", "engine.gpu_memory_share",
-              "engine.attempts", "engine.shard_timeout_s", "engine.error_budget",
-              "engine.batch", "training.num_gpus")  # fmt: skip
+EXTENDABLE = (
+    "generations",
+    "seeds",
+    "arms",
+    "evaluation",
+    "placement",
+    "corpus.path",
+    "skills.path",
+    "model.path",
+    "model.prompts",
+    "principles",
+    "engine.actors",
+    "engine.gpus_per_actor",
+    "engine.memory_gb",
+    "engine.gpu_memory_share",
+    "engine.attempts",
+    "engine.shard_timeout_s",
+    "engine.error_budget",
+    "engine.batch",
+    "training.num_gpus",
+)
 
 
 def stage_settings(experiment: Experiment, stage: str) -> dict[str, Any]:

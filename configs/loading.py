@@ -89,9 +89,18 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Experiment:
         ConfigProblem: anything about the file, an override or a field is wrong.
     """
     data = read_yaml(path)
+    apply_overrides(data, overrides)
+    return parse(data, where=str(path))
+
+
+def apply_overrides(data: dict[str, Any], overrides: Sequence[str]) -> None:
+    """Set fields of a config from `a.b=c` texts.
+
+    Raises:
+        ConfigProblem: an override is not of that form.
+    """
     for override in overrides:
         _apply(data, override)
-    return parse(data, where=str(path))
 
 
 def parse(data: Mapping[str, Any], where: str = "config") -> Experiment:

@@ -265,7 +265,7 @@ def _create_stages() -> None:
         sa.Column("run_id", BIG_ID, nullable=True),
         sa.Column("meta", sa.JSON(), nullable=False),
         sa.CheckConstraint(
-            "stage IN ('import', 'rate', 'revise', 'assemble', 'train', 'evaluate')",
+            "stage IN ('import', 'rate', 'revise', 'accept', 'assemble', 'train', 'evaluate')",
             name=op.f("ck_stages_stage"),
         ),
         sa.CheckConstraint(

@@ -1,0 +1,70 @@
+# Everything runs in .venv, which the first target that needs it builds from python3 alone.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+# Where the CPU build of torch is fetched from when pip does not already know a source of it.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+REQUIREMENTS ?= requirements/cpu.txt
+
+VENV := .venv
+BIN := $(VENV)/bin
+# Twice quiet: errors only.
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
+READY := $(VENV)/.installed
+
+.PHONY: help install demo test test-slow check bench clean
+
+help: ## say what there is to do
+	@echo "Palimpsest rates and revises a corpus with the model trained on it, trains the successor,"
+	@echo "and measures both. Start with:  make demo"
+	@echo
+	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) \
+		| awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+	@echo
+	@echo "Each target sets up .venv by itself the first time (Python 3.11 to 3.13, a few minutes)."
+	@echo "After that the program is at $(BIN)/palimpsest; its --help lists the commands."
+
+install: $(READY) ## only set up .venv
+
+demo: $(READY) ## the whole loop in the microworld: three generations beside a control
+	$(BIN)/palimpsest run configs/microworld.yaml
+
+bench: $(READY) ## the same with three seeds and the filter arm, for a table with its spread
+	$(BIN)/palimpsest run configs/microworld-seeds.yaml
+
+test: $(READY) ## the tests, without the minutes-long ones
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(READY) ## the minutes-long tests
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m slow
+
+check: $(READY) ## lint, format, types and the direction of imports
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+clean: ## remove .venv and the caches of the tools; results in .palimpsest stay
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -not -path './.palimpsest/*' -prune -exec rm -rf {} +
+
+# The sets in requirements/ are complete, so nothing is resolved (--no-deps). A CPU build of torch
+# comes first and alone: only it is looked up on the extra index, and a machine for which there is
+# none fails before the long part.
+$(READY): $(REQUIREMENTS) pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || { \
+		echo "Palimpsest needs Python 3.11 to 3.13, and $(PYTHON) is another version or missing." \
+			"Name one that fits: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@torch=$$(grep -E '^torch==' $(REQUIREMENTS)); \
+		echo "Installing $$(grep -cE '^[a-z]' $(REQUIREMENTS)) pinned packages into $(VENV)"; \
+		case "$$torch" in \
+			*+cpu) $(PIP) install --no-deps "$$torch" 2>/dev/null \
+				|| $(PIP) install --no-deps --extra-index-url $(TORCH_INDEX) "$$torch";; \
+		esac
+	@$(PIP) install --no-deps -r $(REQUIREMENTS)
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@

@@ -1,0 +1,1 @@
+"""Corpora: sources, intake, and the immutable corpus versions that come of them."""

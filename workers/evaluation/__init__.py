@@ -1,0 +1,1 @@
+"""Evaluations: numbers about checkpoints and corpora. Nothing here steers rating or revising."""
