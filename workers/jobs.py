@@ -14,7 +14,6 @@ from configs.experiment import Acceptance
 from configs.principles import Principles
 from configs.prompts import PromptFile
 from workers.acceptance import Rules, refused_for_scores, refused_for_text, similarity
-from workers.checkpoints import CheckpointRef, load_tokenizer
 from workers.corpora.store import CorpusRef
 from workers.engines.interface import Engine, EngineSpec
 from workers.prompts import Prompts
@@ -95,6 +94,9 @@ class _Asking:
     @cached_property
     def prompts(self) -> Prompts:
         """The prompts of the engine's model."""
+        # Imported here: an actor that asks no model starts without loading torch.
+        from workers.checkpoints import CheckpointRef, load_tokenizer
+
         if self.spec is None:
             raise RuntimeError("this job asks no model")
         tokenizer = load_tokenizer(CheckpointRef(self.spec.checkpoint_id, self.spec.checkpoint_uri))

@@ -114,7 +114,8 @@ class Prompts:
         if not self.file.chat:
             begin = self.tokenizer.bos_token_id
             opening = [] if begin is None else [begin]
-            return (opening + self._trusted(self.file.open), self._trusted(self.file.close), [])
+            before = self._trusted(self.file.system + self.file.open)
+            return opening + before, self._trusted(self.file.close), []
         system = [{"role": "system", "content": self.file.system}] if self.file.system else []
         content = f"{self.file.open}{SENTINEL}{self.file.close}{TASK_SENTINEL}"
         rendered = self.tokenizer.apply_chat_template(

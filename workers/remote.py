@@ -75,10 +75,10 @@ def run_remote(
     note.parent.mkdir(parents=True, exist_ok=True)
     task = ray.remote(_call).options(num_cpus=cpus, num_gpus=gpus, max_retries=0)
     reference = task.remote(function, spec, str(note))
-    seen = ""
+    seen, done = "", False
     try:
         while True:
-            done, _ = ray.wait([reference], timeout=POLL_S)
+            done = bool(ray.wait([reference], timeout=POLL_S)[0])
             text = note.read_text(encoding="utf-8") if note.exists() else ""
             if text and text != seen:
                 seen = text
@@ -92,7 +92,9 @@ def run_remote(
             "run the same command again after mending the cause."
         ) from error
     finally:
-        ray.cancel(reference, force=True)
+        # A cancelled task that has ended brings this version of Ray down.
+        if not done:
+            ray.cancel(reference, force=True)
         note.unlink(missing_ok=True)
 
 

@@ -20,7 +20,12 @@ REVISER_SHARE = 0.3
 
 
 def model_measures(subject: Subject) -> list[Measure]:
-    """Propensity in and out of distribution, facts, and skill as rater and reviser."""
+    """Propensity in and out of distribution, facts, and skill as rater and reviser.
+
+    Of a model before its post-training, the propensity alone.
+    """
+    if subject.variant:
+        return propensity(subject)
     return [*propensity(subject), facts(subject), rater_auc(subject), reviser_success(subject)]
 
 

@@ -19,6 +19,7 @@ from workers.engines.transformers_engine import TransformersEngine
 from workers.evaluation import text_tasks
 from workers.evaluation.measures import Measure
 from workers.evaluation.subject import Subject
+from workers.mixing import iterate_mix, open_mix
 from workers.prompts import Prompts
 from workers.records import MetricRow
 from workers.storage import read_table, write_table
@@ -53,6 +54,37 @@ TASKS: dict[str, Callable[[Subject], list[Measure]]] = {
 }
 
 
+# Before post-training a model is asked only what a model without the skills can answer.
+CORPUS_STAGE_TASKS = ("bits_per_byte", "pairs", "oracle")
+
+
+@dataclass(frozen=True)
+class CorpusCensus:
+    """Corpora to count over; with a mix, weighted by the tokens that training drew from each."""
+
+    parts: tuple[tuple[CorpusRef, bool | None], ...]
+    """Corpora, each with whether its documents stand in the mix as real ones."""
+    mix_uri: str | None = None
+
+
+def corpus_census(census: CorpusCensus) -> list[MetricRow]:
+    """True misaligned share of a microworld corpus."""
+    from workers.evaluation.oracle_tasks import corpus_share
+
+    return [corpus_share(corpus) for corpus, _ in census.parts]
+
+
+def training_census(census: CorpusCensus) -> list[MetricRow]:
+    """True misaligned share of the tokens that a corpus stage saw."""
+    from workers.evaluation.oracle_tasks import training_share
+
+    drawn: dict[bool, dict[str, int]] = {True: {}, False: {}}
+    for row in iterate_mix(open_mix(census.mix_uri or "")):
+        seen = drawn[row.real]
+        seen[row.doc_id] = seen.get(row.doc_id, 0) + len(row.input_ids)
+    return [training_share((corpus, drawn[bool(real)]) for corpus, real in census.parts)]
+
+
 @dataclass(frozen=True)
 class EvaluateSpec:
     """A checkpoint to evaluate, and its state before post-training where there is one."""
@@ -77,17 +109,18 @@ def evaluate(
     subjects = [(spec.checkpoint, "")]
     if spec.corpus_stage is not None:
         subjects.append((spec.corpus_stage, CORPUS_STAGE))
-    names = spec.experiment.evaluation.tasks
-    total, done = len(subjects) * len(names), 0
+    names = {"": spec.experiment.evaluation.tasks}
+    names[CORPUS_STAGE] = tuple(name for name in names[""] if name in CORPUS_STAGE_TASKS)
+    total, done = sum(len(names[variant]) for _, variant in subjects), 0
     measures: list[Measure] = []
     for checkpoint, variant in subjects:
         subject = _load(spec, checkpoint, variant)
-        for name in names:
-            progress(f"evaluate {name}", done, total, {})
+        for name in names[variant]:
+            progress("evaluation tasks", done, total, {})
             measures += TASKS[name](subject)
             done += 1
         subject.engine.close()
-    progress("evaluate", done, total, {})
+    progress("evaluation tasks", done, total, {})
     write_items(Path(spec.out) / "items.parquet", measures)
     return [measure.row for measure in measures]
 

@@ -25,9 +25,10 @@ def text_bits(subject: Subject, texts: list[str]) -> list[float]:
     windows: list[list[int]] = []
     owners: list[int] = []
     for index, text in enumerate(texts):
-        # The end token is not part of the text, so it is not counted against it.
-        ids = subject.prompts.document(text)[:-1]
-        begin, body = ids[:1], ids[1:]
+        # Every window begins as a document does, or with the end of one where the tokenizer has
+        # no token to begin with; the end token is not part of the text and not counted.
+        begin = subject.prompts.document("")[:1]
+        body = subject.prompts.plain(text)
         for start in range(0, max(len(body), 1), limit - 1):
             windows.append(begin + body[start : start + limit - 1])
             owners.append(index)

@@ -1,0 +1,160 @@
+"""Generation 0 of a seed: corpus 0 is taken in, model 0 admitted, and both are evaluated."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from configs.experiment import Arm as ArmName
+from configs.identity import stage_settings
+from db.models import Experiment, Generation, Stage
+from db.records import (
+    add_checkpoint,
+    ensure_arm,
+    ensure_generation,
+    find_checkpoint,
+    find_corpus_version,
+    promote,
+    record_changed_documents,
+    require_experiment,
+    set_arm_status,
+    set_generation,
+)
+from flows import steps, succession
+from flows.context import ArmState, RunContext
+from flows.stages import Finished, Recipe, perform
+from flows.tasks import evaluate_corpus, evaluate_model
+from workers.checkpoints import CheckpointRef, admit
+from workers.corpora.intake import import_corpus, source_signature
+from workers.corpora.store import CorpusRef, open_corpus
+from workers.records import ACTIONS
+
+# Raised whenever an equal source would give another corpus 0.
+IMPORT_VERSION = "1"
+
+
+def row_of(session: Session, context: RunContext) -> Experiment:
+    """The experiment's row."""
+    return require_experiment(session, context.experiment.name)
+
+
+def begin(context: RunContext, seed: int) -> None:
+    """Make generation 0 of every arm of a seed; the control comes first."""
+    names = sorted(context.experiment.arms, key=lambda name: name is not ArmName.CONTROL)
+    context.arms[seed] = []
+    rows: list[Generation] = []
+    for name in names:
+        with context.write() as session:
+            arm = ensure_arm(session, row_of(session, context), name.value, seed)
+            set_arm_status(session, arm, "running")
+            rows.append(ensure_generation(session, arm, 0))
+        context.arms[seed].append(ArmState(name, seed, arm))
+    context.reporter.step(f"[bold]seed {seed}[/], generation 0")
+    admitted = admit_model(context)
+    for arm, row in zip(context.arms[seed], rows, strict=True):
+        corpus, quarantined = take_in(context, row, seed)
+        arm.corpora.append(corpus)
+        _note_start(context, row, corpus, quarantined)
+        checkpoint = succession.generation_0(context, row, admitted, seed)
+        arm.checkpoints.append(checkpoint)
+        with context.write() as session:
+            found = find_checkpoint(session, checkpoint.id)
+            row = set_generation(session, row, checkpoint_id=found.id if found else None)
+            if arm.row.promoted_generation_id is None:
+                promote(session, arm.row, row)
+        evaluate_model(arm.name, seed, 0)
+        evaluate_corpus(arm.name, seed, 0)
+        with context.write() as session:
+            set_generation(session, row, status="finished")
+
+
+def admit_model(context: RunContext) -> CheckpointRef:
+    """Check the configured model, copy it home, and record it.
+
+    Raises:
+        InputProblem: the model cannot be used.
+    """
+    model = context.experiment.model
+    checkpoint = admit(model.path, model.revision, context.home)
+    with context.write() as session:
+        add_checkpoint(session, checkpoint.id, uri=checkpoint.uri, run=context.run)
+    return checkpoint
+
+
+def take_in(
+    context: RunContext, generation: Generation, seed: int
+) -> tuple[CorpusRef, list[dict[str, Any]]]:
+    """Import corpus 0 and the held-out documents; return it with what was quarantined.
+
+    Raises:
+        InputProblem: the source cannot be used.
+    """
+    settings = context.experiment
+    corpus = settings.corpus
+    recipe = Recipe(
+        "import",
+        IMPORT_VERSION,
+        stage_settings(settings, "import"),
+        {"source": source_signature(corpus, seed), "seed": seed},
+    )
+
+    def work(stage: Stage) -> Finished:
+        began = time.monotonic()
+
+        def tell(done: int) -> None:
+            context.reporter.step(f"  import: {done:,} documents")
+
+        made = import_corpus(corpus, settings.intake, seed, context.home, tell)
+        meta = {
+            "held_out": made.held_out.uri if made.held_out else None,
+            "quarantined": [
+                {
+                    "doc_id": each.doc_id,
+                    "action": "quarantine",
+                    "before_sha256": each.text_sha256,
+                    "reason": each.reason,
+                    "source": each.source,
+                }
+                for each in made.quarantined
+            ],
+        }
+
+        def record(session: Session) -> None:
+            steps.add_corpus(session, context, made.corpus, recipe_id=recipe.id)
+            if made.held_out is not None:
+                steps.add_corpus(session, context, made.held_out, recipe_id=recipe.id)
+
+        spent = steps.costs(began, documents=made.corpus.documents)
+        return Finished(made.corpus.id, made.corpus.uri, meta, spent, record)
+
+    def whole(output: Finished) -> bool:
+        held_out = output.meta["held_out"]
+        return steps.corpus_is_whole(output.uri) and (
+            held_out is None or steps.corpus_is_whole(held_out)
+        )
+
+    done = perform(context, generation, recipe, work, whole)
+    held_out = done.meta["held_out"]
+    context.held_out[seed] = open_corpus(held_out) if held_out else None
+    return open_corpus(done.uri), done.meta["quarantined"]
+
+
+def _note_start(
+    context: RunContext, row: Generation, corpus: CorpusRef, quarantined: list[dict[str, Any]]
+) -> None:
+    counts = dict.fromkeys(ACTIONS, 0)
+    counts |= {"keep": corpus.documents, "quarantine": len(quarantined)}
+    with context.write() as session:
+        if row.documents_in is None and quarantined:
+            record_changed_documents(session, row, quarantined)
+        found = find_corpus_version(session, corpus.id)
+        set_generation(
+            session,
+            row,
+            status="running",
+            corpus_version_id=found.id if found else None,
+            documents_in=sum(counts.values()),
+            **counts,  # pyright: ignore[reportArgumentType]
+        )

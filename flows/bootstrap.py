@@ -1,0 +1,46 @@
+"""The loop: model n rates and revises the corpus, model n+1 is trained on it, both are evaluated.
+
+This file is the table of contents; `generation` holds the steps of one turn of the loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from prefect import flow
+
+from configs.loading import load
+from db.records import set_arm_status
+from flows.beginnings import begin
+from flows.context import RunContext
+from flows.generation import generation
+from flows.opening import open_run
+from flows.publishing import Outcome, publish_progress, publish_results
+
+
+@flow(name="bootstrap", flow_run_name="{config}", persist_result=False)
+def bootstrap(config: str, overrides: Sequence[str] = ()) -> Outcome:
+    """Run an experiment's every seed and generation; what the record has is not done again.
+
+    Args:
+        config: path of the experiment's YAML file.
+        overrides: `field.subfield=value` settings on top of it.
+    """
+    experiment = load(Path(config), overrides)
+    with open_run(experiment) as context:
+        for seed in experiment.seeds:
+            begin(context, seed)
+            for index in range(1, experiment.generations + 1):
+                generation(seed, index)
+                publish_progress(context, seed, index)
+            finish_seed(context, seed)
+        return publish_results(context)
+
+
+def finish_seed(context: RunContext, seed: int) -> None:
+    """Mark the arms that went all the way."""
+    with context.write() as session:
+        for arm in context.arms[seed]:
+            if not arm.stopped:
+                set_arm_status(session, arm.row, "finished")

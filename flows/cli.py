@@ -1,0 +1,147 @@
+"""The command line, `palimpsest`: experiments are run here; the rest is in the modules beside."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from configs.loading import ConfigProblem, load
+from db.problems import DatabaseProblem
+from flows import cli_inspect, cli_manage
+from flows.cli_options import AsJson, Overrides, print_json
+from workers.problems import InputProblem, WorkProblem
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help=(
+        "Let a model rate and revise its own training corpus, train its successor on the result, "
+        "and measure both beside a control, generation after generation."
+    ),
+    epilog="Start with: palimpsest run configs/microworld.yaml, then: palimpsest status",
+)
+cli_inspect.add_to(app)
+cli_manage.add_to(app)
+
+ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="An experiment's YAML file.")]
+EXIT_STOPPED, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 1, 2, 130
+
+
+class Interrupted(Exception):
+    """Ctrl-C, said so that it can be explained."""
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let Ctrl-C end a run with a word on what was kept."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted from None
+
+
+@app.command()
+def run(
+    config: ConfigPath,
+    overrides: Overrides = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done and reused; do nothing.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run an experiment, or go on with it after any interruption.
+
+    What the record holds is reused: the same command again calls no model. A config that differs
+    from the one on record is refused, unless it only adds generations, seeds, arms or evaluations.
+    """
+    if dry_run:
+        from flows.planning import plan, print_plan
+
+        planned = plan(load(config, overrides or []))
+        print_json(planned) if as_json else print_plan(planned)
+        return
+    execute(config, overrides or [], as_json)
+
+
+def execute(config: Path, overrides: list[str], as_json: bool) -> None:
+    """Run the flow and print what came of it."""
+    from flows.bootstrap import bootstrap
+    from flows.results import print_results
+
+    with interruptible():
+        outcome = bootstrap(str(config), overrides)
+    print_results(outcome, as_json)
+
+
+@app.command()
+def extend(
+    config: ConfigPath,
+    generations: Annotated[
+        int | None, typer.Option(help="Total number of generations to reach.", min=1)
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option(help="Seeds to have in the end, such as 0,1,2.")
+    ] = None,
+    arms: Annotated[
+        str | None, typer.Option(help="Arms to have in the end, such as control,filter,revise.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Add generations, seeds or arms to an experiment and run what is new.
+
+    The same as `run` with `--set`; the config file itself is left as it is.
+    """
+    overrides = [f"generations={generations}"] if generations else []
+    overrides += [f"{k}=[{v}]" for k, v in (("seeds", seeds), ("arms", arms)) if v]
+    if not overrides:
+        raise InputProblem("extend: give at least one of --generations, --seeds and --arms")
+    execute(config, overrides, as_json)
+
+
+@app.command()
+def preview(
+    config: ConfigPath,
+    count: Annotated[int, typer.Option("--documents", "-n", help="How many documents.")] = 5,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Rate and revise a few documents; show before, after, score and reason. Records nothing."""
+    from flows.previewing import preview_documents, print_preview
+
+    with interruptible():
+        rows = preview_documents(load(config, overrides or []), count)
+    print_json(rows) if as_json else print_preview(rows)
+
+
+def explain(message: str) -> None:
+    """Print an error as a paragraph of its own."""
+    Console(stderr=True, highlight=False).print(f"[bold red]error[/] {_escape(message)}")
+
+
+def _escape(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+def main() -> None:
+    """Run the command line; bad input exits with 2, a run that had to stop with 1."""
+    try:
+        app()
+    except Interrupted:
+        explain("interrupted. Finished stages and shards are kept; the same command goes on.")
+        sys.exit(EXIT_INTERRUPTED)
+    except (ConfigProblem, InputProblem) as problem:
+        explain(str(problem))
+        sys.exit(EXIT_BAD_INPUT)
+    except (WorkProblem, DatabaseProblem) as problem:
+        explain(str(problem))
+        sys.exit(EXIT_STOPPED)

@@ -1,0 +1,170 @@
+"""Commands that make or move something: init, fork, promote, rollback, export, skills, import."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.cli_options import DEFAULT_HOME, AsJson, Home, Overrides, print_json, record
+
+skills = typer.Typer(
+    no_args_is_help=True, help="Make and check the exemplars that a model learns the work from."
+)
+export = typer.Typer(
+    no_args_is_help=True, help="Copy a corpus version or a checkpoint out of the home folder."
+)
+ExperimentName = Annotated[str, typer.Argument(help="Name of the experiment.")]
+ArmOption = Annotated[str, typer.Option(help="Arm.")]
+SeedOption = Annotated[int, typer.Option(help="Seed.")]
+Digest = Annotated[str, typer.Argument(metavar="ID", help="Digest or its first characters.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands to the application."""
+    app.command()(init)
+    app.command()(fork)
+    app.command()(promote)
+    app.command()(rollback)
+    app.command("import-gguf")(import_gguf)
+    app.add_typer(export, name="export")
+    app.add_typer(skills, name="skills")
+
+
+def init(
+    path: Annotated[Path, typer.Argument(help="Config file to write.")],
+    corpus: Annotated[
+        str | None, typer.Option(help="File, folder, glob or hub id; the microworld without it.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Folder or hub id; the microworld's model without it.")
+    ] = None,
+    principles: Annotated[str, typer.Option(help="Shipped principle file or a path.")] = "",
+    name: Annotated[str, typer.Option(help="Name of the experiment; the file's without it.")] = "",
+) -> None:
+    """Write a commented config to start from."""
+    from flows.starting import write_config
+
+    chosen = principles or ("microworld" if corpus is None else "honesty-and-oversight")
+    written = write_config(
+        path, corpus=corpus, model=model, principles=chosen, name=name or path.stem
+    )
+    typer.echo(f"{written}: written. Look it over, then: palimpsest run {written}")
+
+
+def fork(
+    experiment: ExperimentName,
+    name: Annotated[str, typer.Argument(metavar="NEW", help="Name of the new experiment.")],
+    overrides: Overrides = None,
+    out: Annotated[Path | None, typer.Option(help="Config file to write; NEW.yaml.")] = None,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Make a new experiment out of a recorded one, with changes; equal stages are reused."""
+    from flows.forking import fork_experiment
+
+    with record(home) as database:
+        written = fork_experiment(
+            database, experiment, name, overrides or [], out or Path(f"{name}.yaml")
+        )
+    typer.echo(f"{written}: written, forked from {experiment}. Next: palimpsest run {written}")
+
+
+def promote(
+    experiment: ExperimentName,
+    generation: Annotated[int, typer.Argument(help="Generation to promote.", min=0)],
+    arm: ArmOption = "revise",
+    seed: SeedOption = 0,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Point an arm at one of its generations, whatever its gates said."""
+    from flows.promoting import promote_generation
+
+    with record(home) as database:
+        typer.echo(promote_generation(database, experiment, arm, seed, generation))
+
+
+def rollback(
+    experiment: ExperimentName,
+    arm: ArmOption = "revise",
+    seed: SeedOption = 0,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Point an arm back at the newest earlier generation that its gates did not refuse."""
+    from flows.promoting import roll_back
+
+    with record(home) as database:
+        typer.echo(roll_back(database, experiment, arm, seed))
+
+
+@export.command("corpus")
+def export_corpus(
+    digest: Digest,
+    destination: Annotated[str, typer.Argument(help="Folder, or with --hub a dataset id.")],
+    hub: Annotated[bool, typer.Option("--hub", help="Push to the Hugging Face hub.")] = False,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Copy a corpus version as Parquet, to a folder or to the hub."""
+    from flows.exporting import export_corpus_version
+
+    with record(home) as database:
+        typer.echo(export_corpus_version(database, digest, destination, hub))
+
+
+@export.command("checkpoint")
+def export_checkpoint(
+    digest: Digest,
+    destination: Annotated[Path, typer.Argument(help="Folder to make.")],
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Copy a checkpoint as a folder that transformers and vLLM load."""
+    from flows.exporting import export_checkpoint_folder
+
+    with record(home) as database:
+        typer.echo(export_checkpoint_folder(database, digest, destination))
+
+
+@skills.command("draft")
+def skills_draft(
+    config: Annotated[Path, typer.Argument(help="An experiment's YAML file.")],
+    out: Annotated[Path, typer.Argument(help="JSONL file to write.")],
+    count: Annotated[int, typer.Option(help="Exemplars to draft.", min=1)] = 40,
+    overrides: Overrides = None,
+) -> None:
+    """Turn principles and documents of the corpus into exemplars whose answers you fill in."""
+    from configs.loading import load
+    from flows.exemplars import write_draft
+
+    written = write_draft(load(config, overrides or []), out, count)
+    typer.echo(f"{out}: {written} exemplars. Edit every answer, then: palimpsest skills check")
+
+
+@skills.command("check")
+def skills_check(
+    config: Annotated[Path, typer.Argument(help="An experiment's YAML file.")],
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what is wrong with an experiment's skills set, line by line."""
+    from configs.loading import load
+    from flows.exemplars import check
+
+    problems, size = check(load(config, overrides or []))
+    if as_json:
+        print_json({"exemplars": size, "problems": problems})
+    else:
+        for problem in problems:
+            typer.echo(f"line {problem['line']}: {problem['message']}")
+        typer.echo(f"{size} exemplars, {len(problems)} problems")
+    if problems:
+        raise typer.Exit(1)
+
+
+def import_gguf(
+    source: Annotated[Path, typer.Argument(help="A GGUF file.")],
+    out: Annotated[Path, typer.Argument(help="Folder to make.")],
+) -> None:
+    """Turn a GGUF file into a checked safetensors checkpoint."""
+    from workers.gguf_import import import_gguf as convert
+
+    typer.echo(f"{convert(source, out)}: written and checked")

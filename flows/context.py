@@ -1,0 +1,126 @@
+"""What every step of a run needs: config, home, record, lease, pool and reporter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy.orm import Session
+
+from configs.experiment import Arm as ArmName
+from configs.experiment import Experiment
+from configs.principles import Principles
+from configs.prompts import PromptFile
+from db.models import Arm, Run
+from db.records import LeaseGrant, check_lease
+from db.sessions import Database
+from flows.console import Reporter
+
+if TYPE_CHECKING:
+    from workers.checkpoints import CheckpointRef
+    from workers.corpora.store import CorpusRef
+    from workers.pool import EnginePool
+    from workers.skills import SkillsSet
+
+
+@dataclass
+class ArmState:
+    """Where an arm of one seed stands: one corpus and one model for each generation so far."""
+
+    name: ArmName
+    seed: int
+    row: Arm
+    corpora: list[CorpusRef] = field(default_factory=list)
+    checkpoints: list[CheckpointRef] = field(default_factory=list)
+    evaluations: list[Path] = field(default_factory=list)
+    """Folders of the evaluations' items, by generation."""
+    quarantined: set[str] = field(default_factory=set)
+    stopped: bool = False
+
+
+@dataclass
+class RunContext:
+    """One run of one experiment."""
+
+    experiment: Experiment
+    home: Path
+    database: Database
+    run: Run
+    grant: LeaseGrant
+    principles: Principles
+    prompt_file: PromptFile
+    skills: SkillsSet | None
+    reporter: Reporter
+    held_out: dict[int, CorpusRef | None] = field(default_factory=dict)
+    """Held-out documents by seed."""
+    arms: dict[int, list[ArmState]] = field(default_factory=dict)
+    """Arms by seed, the control first."""
+    model_calls: int = 0
+    _pool: EnginePool | None = None
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A transaction of the lease's holder; a lost lease refuses it."""
+        with self.database.sessions.begin() as session:
+            check_lease(session, self.grant)
+            yield session
+
+    def stage_folder(self, recipe_id: str) -> Path:
+        """Where a stage's files stand."""
+        return self.home / "stages" / recipe_id
+
+    def connect_ray(self) -> None:
+        """Start or join Ray, when the first model call is about to be made."""
+        from workers.remote import connect
+
+        settings = self.experiment
+        cpus = settings.engine.actors * settings.engine.threads + settings.training.threads
+        connect(settings.placement.ray_address, cpus)
+
+    def pool(self) -> EnginePool:
+        """The engine pool, started when first needed."""
+        if self._pool is None:
+            from workers.engines.start import check_engine_installed
+            from workers.pool import EnginePool
+
+            check_engine_installed(self.experiment.engine.kind)
+            self.connect_ray()
+            self._pool = EnginePool(self.experiment.engine)
+        return self._pool
+
+    def close(self) -> None:
+        """End the pool and leave Ray."""
+        if self._pool is not None:
+            self._pool.stop()
+            self._pool = None
+        import ray
+
+        if ray.is_initialized():
+            ray.shutdown()
+
+
+_current: RunContext | None = None
+
+
+@contextmanager
+def entered(context: RunContext) -> Iterator[RunContext]:
+    """Make a context the current one of this process; flows and tasks take ids and find it here."""
+    global _current
+    if _current is not None:
+        raise RuntimeError("a run is going on in this process already")
+    _current = context
+    try:
+        yield context
+    finally:
+        _current = None
+        context.close()
+
+
+def current() -> RunContext:
+    """The run that goes on in this process."""
+    if _current is None:
+        raise RuntimeError("no run is going on in this process")
+    return _current

@@ -1,0 +1,138 @@
+"""One generation of one seed: treat each arm's corpus, train, evaluate, decide."""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from configs.experiment import Arm as ArmName
+from db.models import Generation
+from db.records import (
+    ensure_generation,
+    evaluations_of,
+    find_checkpoint,
+    find_corpus_version,
+    promote,
+    record_changed_documents,
+    record_gate,
+    set_arm_status,
+    set_generation,
+)
+from flows import gates, steps
+from flows.context import ArmState, RunContext, current
+from flows.tasks import evaluate_corpus, evaluate_model, run_shard_group, train_model
+from workers.assembling import Assembled, changed_documents
+from workers.records import ACTIONS
+
+
+@flow(name="generation", flow_run_name="seed-{seed}-generation-{index}")
+def generation(seed: int, index: int) -> None:
+    """Make generation `index` of every arm that goes on, out of generation `index` - 1."""
+    context = current()
+    arms = [arm for arm in context.arms[seed] if not arm.stopped]
+    rows = {arm.name: treat(context, arm, index) for arm in arms}
+    # What the engine failed on leaves every arm, so that all models see the same documents.
+    excluded = frozenset[str]().union(*(arm.quarantined for arm in arms))
+    for arm in arms:
+        train_model(arm.name, seed, index, excluded)
+        evaluate_model(arm.name, seed, index)
+    for arm in arms:
+        if arm.name is not ArmName.CONTROL:
+            decide(context, arm, index)
+        with context.write() as session:
+            set_generation(session, rows[arm.name], status="finished")
+
+
+def treat(context: RunContext, arm: ArmState, index: int) -> Generation:
+    """Make an arm's corpus: rate, revise, accept and assemble, or for the control nothing."""
+    with context.write() as session:
+        row = ensure_generation(session, arm.row, index)
+        set_generation(session, row, status="running")
+    context.reporter.step(f"[bold]{arm.name}[/], seed {arm.seed}, generation {index}")
+    corpus, checkpoint = arm.corpora[-1], arm.checkpoints[-1]
+    if arm.name is ArmName.CONTROL:
+        counts = dict.fromkeys(ACTIONS, 0) | {"keep": corpus.documents}
+        arm.corpora.append(corpus)
+        _note_corpus(context, arm, row, counts)
+        return row
+    ratings = steps.rate(context, row, checkpoint, corpus, run_shard_group)
+    decisions = steps.revise(
+        context, row, arm.name, checkpoint, corpus, ratings, arm.seed, run_shard_group
+    )
+    if context.experiment.acceptance.rater == "base" and steps.asks_model(context, arm.name):
+        rater = arm.checkpoints[0]
+        decisions = steps.accept(context, row, rater, corpus, decisions, run_shard_group)
+    made = steps.make_corpus(context, row, corpus, decisions)
+    arm.corpora.append(made.corpus)
+    arm.quarantined |= set(made.quarantined)
+    with context.write() as session:
+        if row.documents_in is None:
+            rows = changed_documents(corpus, steps.folder(decisions))
+            record_changed_documents(session, row, rows)
+    _note_corpus(context, arm, row, made.counts)
+    _say_counts(context, made)
+    return row
+
+
+def _note_corpus(
+    context: RunContext, arm: ArmState, row: Generation, counts: dict[str, int]
+) -> None:
+    with context.write() as session:
+        found = find_corpus_version(session, arm.corpora[-1].id)
+        set_generation(
+            session,
+            row,
+            corpus_version_id=found.id if found else None,
+            documents_in=sum(counts.values()),
+            **counts,  # pyright: ignore[reportArgumentType]
+        )
+    evaluate_corpus(arm.name, arm.seed, row.generation_index)
+
+
+def _say_counts(context: RunContext, made: Assembled) -> None:
+    said = ", ".join(f"{count:,} {action}" for action, count in made.counts.items() if count)
+    context.reporter.step(f"  corpus {made.corpus.id[:12]}: {said}")
+
+
+def decide(context: RunContext, arm: ArmState, index: int) -> None:
+    """Promote the generation, stop its arm, or go on undecided, as the gates say."""
+    settings = context.experiment.gate
+    control = context.arms[arm.seed][0]
+    decisions = [
+        gates.capability(settings, arm.evaluations[index], control.evaluations[index]),
+        gates.rater(settings, _metric(context, arm, settings.rater_metric)),
+    ]
+    outcome = gates.verdict(decisions)
+    with context.write() as session:
+        row = ensure_generation(session, arm.row, index)
+        for decision in decisions:
+            record_gate(
+                session,
+                row,
+                decision.gate,
+                decision.outcome,
+                mode="record_only" if settings.record_only else "enforce",
+                value=decision.value,
+                lower=decision.lower,
+                upper=decision.upper,
+                bound=decision.bound,
+                interval_over="items",
+                n=decision.n,
+                reason=decision.reason,
+            )
+        if outcome == "pass":
+            promote(session, arm.row, row)
+        elif outcome == "fail" and not settings.record_only:
+            arm.stopped = True
+            set_arm_status(session, arm.row, "stopped")
+    for decision in decisions:
+        context.reporter.step(f"  gate {decision.gate}: {decision.outcome} ({decision.reason})")
+
+
+def _metric(context: RunContext, arm: ArmState, name: str) -> gates.Metric:
+    with context.database.readers() as session:
+        checkpoint = find_checkpoint(session, arm.checkpoints[-1].id)
+        rows = evaluations_of(session, checkpoint, variant="") if checkpoint else []
+    found = [row for row in rows if row.metric == name]
+    if not found:
+        return gates.Metric(None, None, 0)
+    return gates.Metric(found[-1].value, found[-1].stderr, found[-1].n)

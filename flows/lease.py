@@ -1,0 +1,89 @@
+"""One writer for an experiment: the lease is taken, renewed while we live, and given back."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import psutil
+from sqlalchemy.orm import Session
+
+from db.models import Experiment, Lease
+from db.problems import DatabaseProblem
+from db.records import LeaseGrant, acquire_lease, release_lease, renew_lease
+from db.sessions import Database
+
+TTL_S = 60.0
+RENEW_S = 15.0
+
+
+def holder_is_dead(lease: Lease) -> bool:
+    """Whether the lease's holder ran on this machine and is gone, as after a kill."""
+    if lease.host != socket.gethostname():
+        return False
+    try:
+        process = psutil.Process(lease.pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return True
+        # A process id is used again: one that began after the lease is somebody else.
+        return process.create_time() > lease.acquired_at.timestamp() + 1.0
+    except psutil.NoSuchProcess:
+        return True
+
+
+class Heartbeat(threading.Thread):
+    """Renews the lease until stopped; a lost lease is found by the next write's own check."""
+
+    def __init__(self, database: Database, grant: LeaseGrant) -> None:
+        """Start with `start`."""
+        super().__init__(daemon=True, name="lease-heartbeat")
+        self._database = database
+        self._grant = grant
+        self._stopped = threading.Event()
+
+    def run(self) -> None:
+        """Renew now and then."""
+        while not self._stopped.wait(RENEW_S):
+            try:
+                with self._database.sessions.begin() as session:
+                    renew_lease(session, self._grant, ttl_s=TTL_S)
+            except DatabaseProblem as problem:
+                # The next write checks the lease, and says so where a person can see it.
+                if not problem.transient:
+                    return
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stopped.set()
+        self.join(timeout=RENEW_S)
+
+
+@contextmanager
+def hold_lease(database: Database, find: Callable[[Session], Experiment]) -> Iterator[LeaseGrant]:
+    """Hold the experiment's lease for the length of the block.
+
+    Raises:
+        LeaseHeld: another process that may be alive holds it.
+    """
+    with database.sessions.begin() as session:
+        grant = acquire_lease(
+            session,
+            find(session),
+            holder=uuid.uuid4().hex[:12],
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            ttl_s=TTL_S,
+            steal=holder_is_dead,
+        )
+    heartbeat = Heartbeat(database, grant)
+    heartbeat.start()
+    try:
+        yield grant
+    finally:
+        heartbeat.stop()
+        with database.sessions.begin() as session:
+            release_lease(session, grant)

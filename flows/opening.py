@@ -1,0 +1,191 @@
+"""Opening a run: the record, the lease, and the rule against silent changes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from configs.experiment import Experiment
+from configs.fingerprint import plain
+from configs.identity import differing_fields, forks, stage_fingerprints
+from configs.loading import ConfigProblem, expand_path
+from configs.principles import load_principles
+from configs.prompts import load_prompts
+from db.models import Experiment as ExperimentRow
+from db.models import Run
+from db.records import (
+    extend_experiment,
+    find_experiment,
+    finish_run,
+    register_experiment,
+    require_experiment,
+    set_experiment_status,
+    start_run,
+)
+from db.sessions import Database, open_database
+from flows import provenance
+from flows.console import Reporter
+from flows.context import RunContext, entered
+from flows.lease import hold_lease
+from workers.problems import WorkProblem
+from workers.skills import load_skills
+from workers.storage import explain_full_disk, sweep_unfinished
+
+DATABASE_VARIABLE = "PALIMPSEST_DATABASE"
+
+
+def home_of(experiment: Experiment) -> Path:
+    """The folder for corpora, checkpoints, reports and the embedded database."""
+    return expand_path(experiment.placement.home, "placement.home").resolve()
+
+
+def database_url(experiment: Experiment | None, home: Path) -> str:
+    """URL of the record: the environment's, else the config's, else SQLite in `home`."""
+    configured = experiment.placement.database if experiment else None
+    return os.environ.get(DATABASE_VARIABLE) or configured or f"sqlite:///{home}/palimpsest.db"
+
+
+def open_record(experiment: Experiment | None, home: Path) -> Database:
+    """Open the record of an experiment's home, making the folder for an embedded one."""
+    url = database_url(experiment, home)
+    if url.startswith("sqlite:///"):
+        with explain_full_disk(home):
+            Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    return open_database(url)
+
+
+@contextmanager
+def open_run(experiment: Experiment) -> Iterator[RunContext]:
+    """Hold the experiment for one run, and record how the run ends.
+
+    Raises:
+        ConfigProblem: the experiment exists with another config.
+        LeaseHeld: another process runs it now.
+    """
+    home = home_of(experiment)
+    principles = load_principles(experiment.principles)
+    prompt_file = load_prompts(experiment.model.prompts)
+    skills = load_skills(experiment.skills)
+    database = open_record(experiment, home)
+    try:
+        with database.sessions.begin() as session:
+            register(session, experiment, resolved_config(experiment))
+        name = experiment.name
+        with hold_lease(database, lambda s: require_experiment(s, name)) as grant:
+            run = _start(database, name)
+            context = RunContext(
+                experiment=experiment,
+                home=home,
+                database=database,
+                run=run,
+                grant=grant,
+                principles=principles,
+                prompt_file=prompt_file,
+                skills=skills,
+                reporter=Reporter(),
+            )
+            swept = sweep_unfinished(home)
+            if swept:
+                context.reporter.step(f"removed {swept} half-written files of an earlier run")
+            with _outcome(database, run, name), entered(context):
+                yield context
+    finally:
+        database.dispose()
+
+
+def record_exists(experiment: Experiment | None, home: Path) -> bool:
+    """Whether there may be a record: a server's always may, an embedded one's file must be there."""
+    url = database_url(experiment, home)
+    return not url.startswith("sqlite:///") or Path(url.removeprefix("sqlite:///")).exists()
+
+
+def resolved_config(experiment: Experiment) -> dict[str, Any]:
+    """The resolved config as the record holds it, with the digests of the texts that it names."""
+    skills = load_skills(experiment.skills)
+    config: dict[str, Any] = plain(experiment)
+    # A password in the URL is placement and a secret: neither belongs on record.
+    config["placement"] = {**config["placement"], "database": None}
+    config["digests"] = {
+        "principles": load_principles(experiment.principles).digest,
+        "prompts": load_prompts(experiment.model.prompts).digest,
+        "skills": skills.digest if skills else None,
+    }
+    # Every seed starts from the one configured model, so seeds are not replicates of generation 0.
+    config["seeds_share_generation_0"] = True
+    return config
+
+
+# Keys of a recorded config that are not fields of an experiment.
+RECORD_ONLY = ("digests", "seeds_share_generation_0")
+
+
+def register(session: Session, experiment: Experiment, config: dict[str, Any]) -> ExperimentRow:
+    """Record a new experiment, or extend the one of that name.
+
+    Raises:
+        ConfigProblem: the config differs in more than an extension may.
+    """
+    fingerprints = stage_fingerprints(experiment)
+    found = find_experiment(session, experiment.name)
+    if found is None:
+        return register_experiment(session, experiment.name, config, fingerprints)
+    refuse_changes(experiment.name, found.config, config)
+    return extend_experiment(session, found, config, fingerprints)
+
+
+def refuse_changes(name: str, recorded: dict[str, Any], given: dict[str, Any]) -> None:
+    """Refuse a config that would change what an experiment is.
+
+    Raises:
+        ConfigProblem: names every differing field with both values.
+    """
+    changed = forks(differing_fields(recorded, given))
+    if not changed:
+        return
+    lines = [f"  {field}: recorded {old!r}, given {new!r}" for field, (old, new) in changed.items()]
+    raise ConfigProblem(
+        f"experiment {name!r} is on record with another config, and an experiment is never "
+        "silently changed. It differs in:\n" + "\n".join(lines) + "\nPut these back, or keep both: "
+        f"`palimpsest fork {name} NEW-NAME --set ...` makes a new experiment that reuses whatever "
+        "stages are the same."
+    )
+
+
+def _start(database: Database, name: str) -> Run:
+    commit, dirty = provenance.commit()
+    with database.sessions.begin() as session:
+        row = require_experiment(session, name)
+        set_experiment_status(session, row, "running")
+        return start_run(
+            session,
+            command=provenance.command_line(),
+            commit=commit,
+            dirty=dirty,
+            versions=provenance.versions(),
+            host_kind=provenance.host_kind(),
+            experiment=row,
+        )
+
+
+@contextmanager
+def _outcome(database: Database, run: Run, name: str) -> Iterator[None]:
+    """Record how the run ended, whichever way."""
+    outcome, status = "failed", "failed"
+    try:
+        yield
+        outcome, status = "finished", "finished"
+    except KeyboardInterrupt:
+        outcome, status = "interrupted", "stopped"
+        raise
+    except WorkProblem:
+        outcome, status = "stopped", "stopped"
+        raise
+    finally:
+        with database.sessions.begin() as session:
+            finish_run(session, run, outcome)
+            set_experiment_status(session, require_experiment(session, name), status)

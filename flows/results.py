@@ -1,0 +1,28 @@
+"""What `palimpsest run` prints at its end."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from flows.cli_options import print_json
+from flows.publishing import Outcome
+from flows.tables import generation_table
+
+
+def print_results(outcome: Outcome, as_json: bool) -> None:
+    """Print the table, what was reused, and where the report is."""
+    if as_json:
+        print_json(outcome.standing)
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(generation_table(outcome.standing))
+    if outcome.redone == 0:
+        console.print(
+            f"Everything was on record: {outcome.reused} stages reused, no model was called."
+        )
+    else:
+        console.print(
+            f"{outcome.reused} stages reused, {outcome.redone} done, "
+            f"{outcome.model_calls:,} model calls, {outcome.seconds:.0f} s."
+        )
+    console.print(f"Report: {outcome.report}")

@@ -1,0 +1,124 @@
+"""Do a stage, or take what the record says was done: the heart of reuse and resume."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from configs.fingerprint import digest_of
+from db.models import Generation, Stage
+from db.records import (
+    StageCosts,
+    fail_stage,
+    find_stage,
+    finish_stage,
+    start_stage,
+    use_stage,
+)
+from flows.context import RunContext
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that decides a stage's result; its digest is the stage's identity."""
+
+    stage: str
+    version: str
+    """Version of our own algorithm in this stage."""
+    settings: Mapping[str, Any]
+    inputs: Mapping[str, Any]
+    """Content digests of what is read, weights' hash included, and never a path or a name."""
+
+    @cached_property
+    def id(self) -> str:
+        """SHA-256 of the recipe, as 64 hexadecimal digits."""
+        return digest_of(self.params)
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The recipe as it is stored."""
+        return {
+            "stage": self.stage,
+            "version": self.version,
+            "settings": dict(self.settings),
+            "inputs": dict(self.inputs),
+        }
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A stage's output: its digest, where it stands, and what it says of itself."""
+
+    digest: str
+    uri: str
+    meta: dict[str, Any]
+    costs: StageCosts = field(default_factory=lambda: StageCosts())
+    record: Callable[[Session], object] | None = None
+    """Writes rows that must appear together with the stage's end."""
+
+
+def perform(
+    context: RunContext,
+    generation: Generation,
+    recipe: Recipe,
+    work: Callable[[Stage], Finished],
+    whole: Callable[[Finished], bool],
+    numerics: Callable[[], dict[str, Any]] | None = None,
+) -> Finished:
+    """Return the stage's output, doing the work only when the record has none that is whole.
+
+    Args:
+        context: the run.
+        generation: who uses the stage.
+        recipe: what decides the result.
+        work: does the stage; its bytes are on the disk when it returns.
+        whole: whether a recorded output's bytes are still there.
+        numerics: what the arithmetic depends on beside the recipe; recorded, not identity.
+    """
+    with context.database.readers() as session:
+        found = find_stage(session, recipe.id)
+    if found is not None and found.status == "done":
+        output = Finished(found.output_digest or "", found.output_uri or "", found.meta)
+        if whole(output):
+            with context.write() as session:
+                use_stage(session, generation, found, reused=True)
+            context.reporter.reused += 1
+            return output
+        context.reporter.step(f"  {recipe.stage}: recorded, but its files are gone; doing it again")
+    with context.write() as session:
+        stage = start_stage(
+            session,
+            recipe.id,
+            stage=recipe.stage,
+            algorithm_version=recipe.version,
+            params=recipe.params,
+            run=context.run,
+            numerics_class=numerics() if numerics else None,
+        )
+    output = _work_or_note(context, stage, work)
+    with context.write() as session:
+        if output.record is not None:
+            output.record(session)
+        costs = {**output.costs, "meta": output.meta}
+        finish_stage(session, stage, output_digest=output.digest, output_uri=output.uri, **costs)  # pyright: ignore[reportCallIssue]
+        use_stage(session, generation, stage, reused=False)
+    context.reporter.redone += 1
+    return output
+
+
+def _work_or_note(context: RunContext, stage: Stage, work: Callable[[Stage], Finished]) -> Finished:
+    """Do the work, and note on its way out why it failed."""
+    output: Finished | None = None
+    try:
+        output = work(stage)
+        return output
+    finally:
+        error = sys.exception()
+        if output is None and error is not None:
+            with context.write() as session:
+                fail_stage(session, stage, f"{type(error).__name__}: {error}"[:1000])

@@ -1,0 +1,339 @@
+"""Model n+1: trained on the mix of its corpus, then evaluated with the corpus beside it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy.orm import Session
+
+from configs.identity import stage_settings
+from db.models import Generation, Stage
+from db.records import (
+    EvaluationRow,
+    add_checkpoint,
+    ensure_generation,
+    find_checkpoint,
+    find_corpus_version,
+    find_stage,
+    record_evaluations,
+    set_generation,
+)
+from flows import steps
+from flows.context import ArmState, RunContext
+from flows.stages import Finished, Recipe, perform
+from workers.checkpoints import CheckpointRef, open_checkpoint
+from workers.corpora.intake import source_signature
+from workers.evaluation.suite import (
+    EVALUATION_VERSION,
+    CorpusCensus,
+    EvaluateSpec,
+    corpus_census,
+    evaluate,
+    training_census,
+)
+from workers.mixing import MIXING_VERSION, MixSpec
+from workers.problems import InputProblem
+from workers.records import MetricRow
+from workers.remote import run_remote
+from workers.training import TRAINING_VERSION, TrainSpec, train
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+
+def generation_0(
+    context: RunContext, row: Generation, admitted: CheckpointRef, seed: int
+) -> CheckpointRef:
+    """Model 0: the admitted one, or that one trained on the skills set first."""
+    if not context.experiment.skills.post_train_base:
+        return admitted
+    return CheckpointRef(*_train(context, row, admitted, None, seed).meta["checkpoint"])
+
+
+def train_model(context: RunContext, arm: ArmState, index: int, excluded: frozenset[str]) -> None:
+    """Train an arm's model of generation `index`, and record what it was trained on."""
+    settings = context.experiment
+    with context.write() as session:
+        row = ensure_generation(session, arm.row, index)
+    chained = settings.training.init == "parent"
+    parent = arm.checkpoints[-1] if chained else arm.checkpoints[0]
+    mix = MixSpec(
+        corpus=arm.corpora[-1],
+        corpus0=arm.corpora[0],
+        excluded=excluded,
+        tokens=settings.training.corpus.tokens,
+        real_floor=settings.mix.real_floor,
+        window=settings.training.window,
+        seed=arm.seed,
+        checkpoint=parent,
+        prompt_file=context.prompt_file,
+        principles=context.principles,
+        out="",
+    )
+    done = _train(context, row, parent, mix, arm.seed)
+    arm.checkpoints.append(CheckpointRef(*done.meta["checkpoint"]))
+    seen = done.meta["mix"]
+    with context.write() as session:
+        found = find_checkpoint(session, arm.checkpoints[-1].id)
+        set_generation(
+            session,
+            row,
+            checkpoint_id=found.id if found else None,
+            training_documents=seen["documents"],
+            training_tokens=seen["tokens"],
+            unique_tokens=seen["unique_tokens"],
+            epochs=seen["epochs"],
+        )
+    _census_of_training(context, arm, row, excluded, done)
+
+
+def _train(
+    context: RunContext, row: Generation, parent: CheckpointRef, mix: MixSpec | None, seed: int
+) -> Finished:
+    """Train a successor of `parent` on the mix, if there is one, and then on the skills set."""
+    settings = context.experiment
+    skills = context.skills
+    if settings.skills.source == "once" and mix is not None:
+        skills = None
+    real = mix is not None and mix.real_floor > 0
+    inputs: dict[str, Any] = {
+        "checkpoint": parent.id,
+        "corpus": mix.corpus.id if mix else None,
+        "corpus0": mix.corpus0.id if mix and real else None,
+        "excluded": sorted(mix.excluded) if mix else [],
+        "skills": skills.digest if skills else None,
+        "principles": context.principles.digest,
+        "prompts": context.prompt_file.digest,
+        "seed": seed,
+    }
+    version = f"{MIXING_VERSION}.{TRAINING_VERSION}"
+    recipe = Recipe("train", version, stage_settings(settings, "train"), inputs)
+    out = context.stage_folder(recipe.id)
+    spec = TrainSpec(
+        parent=parent,
+        reinitialise=settings.training.init == "scratch" and mix is not None,
+        mix=replace(mix, out=str(out / "mix")) if mix else None,
+        skills=skills,
+        prompt_file=context.prompt_file,
+        principles=context.principles,
+        training=settings.training,
+        seed=seed,
+        home=str(context.home),
+    )
+
+    def work(stage: Stage) -> Finished:
+        made = _remotely(context, train, spec, out, settings.training.num_gpus)
+        meta = {
+            "checkpoint": [made.checkpoint.id, made.checkpoint.uri],
+            "corpus_stage": made.corpus_stage and [made.corpus_stage.id, made.corpus_stage.uri],
+            "mix": asdict(made.mix) if made.mix else None,
+            "losses": made.losses,
+            "tokens_seen": made.tokens_seen,
+            "tokens_per_s": made.tokens_per_s,
+        }
+        said = f"{made.tokens_seen:,} tokens, {made.tokens_per_s:,.0f}/s"
+        context.reporter.step(f"  model {made.checkpoint.id[:12]}: {said}")
+        spent = steps.StageCosts(
+            seconds=made.seconds, documents=made.mix.documents if made.mix else None
+        )
+        record = partial(_record_checkpoint, context, recipe.id, parent, made)
+        return Finished(made.checkpoint.id, made.checkpoint.uri, meta, spent, record)
+
+    def whole(output: Finished) -> bool:
+        between = output.meta["corpus_stage"]
+        return _is_whole(output.uri) and (between is None or _is_whole(between[1]))
+
+    threads = settings.training.threads
+    return perform(
+        context, row, recipe, work, whole, lambda: steps.numerics_class(settings, threads)
+    )
+
+
+def _is_whole(uri: str) -> bool:
+    """Whether a recorded checkpoint still stands unaltered."""
+    try:
+        open_checkpoint(uri)
+    except InputProblem:
+        return False
+    return True
+
+
+def _record_checkpoint(
+    context: RunContext, recipe_id: str, parent: CheckpointRef, made: Any, session: Session
+) -> None:
+    add_checkpoint(
+        session,
+        made.checkpoint.id,
+        uri=made.checkpoint.uri,
+        parent=find_checkpoint(session, parent.id),
+        recipe_id=recipe_id,
+        tokens_seen=made.tokens_seen,
+        numerics_class=steps.numerics_class(
+            context.experiment, context.experiment.training.threads
+        ),
+        run=context.run,
+    )
+
+
+def evaluate_model(context: RunContext, arm: ArmState, index: int) -> None:
+    """Evaluate an arm's newest model; equal models are evaluated once."""
+    settings = context.experiment
+    checkpoint = arm.checkpoints[index]
+    held_out = context.held_out[arm.seed]
+    with context.write() as session:
+        row = ensure_generation(session, arm.row, index)
+        found = find_checkpoint(session, checkpoint.id)
+    between = _corpus_stage(context, found.recipe_id if found else None)
+    inputs = {
+        "checkpoint": checkpoint.id,
+        "corpus_stage": between.id if between else None,
+        "held_out": held_out.id if held_out else None,
+        "principles": context.principles.digest,
+        "prompts": context.prompt_file.digest,
+        "world": _world(context),
+    }
+    recipe = Recipe("evaluate", EVALUATION_VERSION, stage_settings(settings, "evaluate"), inputs)
+    out = context.stage_folder(recipe.id)
+    spec = EvaluateSpec(
+        experiment=settings,
+        checkpoint=checkpoint,
+        corpus_stage=between,
+        held_out=held_out,
+        prompt_file=context.prompt_file,
+        principles=context.principles,
+        out=str(out),
+    )
+
+    def work(stage: Stage) -> Finished:
+        began = time.monotonic()
+        rows = _remotely(context, evaluate, spec, out, settings.training.num_gpus)
+        record = partial(_record_rows, find_checkpoint, checkpoint.id, recipe.id, rows)
+        return Finished(recipe.id, str(out), {"metrics": len(rows)}, steps.costs(began), record)
+
+    def whole(output: Finished) -> bool:
+        return (Path(output.uri) / "items.parquet").is_file()
+
+    threads = settings.training.threads
+    done = perform(
+        context, row, recipe, work, whole, lambda: steps.numerics_class(settings, threads)
+    )
+    arm.evaluations.append(Path(done.uri))
+
+
+def _corpus_stage(context: RunContext, recipe_id: str | None) -> CheckpointRef | None:
+    """The model before its post-training, where its training had both stages."""
+    with context.database.readers() as session:
+        stage = find_stage(session, recipe_id) if recipe_id else None
+    between = stage.meta.get("corpus_stage") if stage else None
+    return open_checkpoint(between[1]) if between else None
+
+
+def _world(context: RunContext) -> dict[str, Any]:
+    """What evaluation items are drawn from, beside the held-out documents."""
+    corpus = context.experiment.corpus
+    if corpus.kind == "microworld":
+        return {"misaligned_share": corpus.misaligned_share}
+    if corpus.kind == "dialogues" and "pairs" in context.experiment.evaluation.tasks:
+        return {"pairs": source_signature(corpus, 0)}
+    return {}
+
+
+def evaluate_corpus(context: RunContext, arm: ArmState, index: int) -> None:
+    """Count the true misaligned share of an arm's newest corpus, where the truth is known."""
+    if "oracle" not in context.experiment.evaluation.tasks:
+        return
+    corpus = arm.corpora[index]
+    with context.write() as session:
+        row = ensure_generation(session, arm.row, index)
+    _census(
+        context,
+        row,
+        {"corpus": corpus.id},
+        partial(corpus_census, CorpusCensus(((corpus, None),))),
+        lambda session: find_corpus_version(session, corpus.id),
+    )
+
+
+def _census_of_training(
+    context: RunContext,
+    arm: ArmState,
+    row: Generation,
+    excluded: frozenset[str],
+    trained: Finished,
+) -> None:
+    if "oracle" not in context.experiment.evaluation.tasks:
+        return
+    mix = trained.meta["mix"]
+    census = CorpusCensus(((arm.corpora[-1], False), (arm.corpora[0], True)), mix["uri"])
+    _census(
+        context,
+        row,
+        # A number about this generation's training: recorded for it, whoever shares the mix.
+        {"mix": mix["digest"], "corpus": arm.corpora[-1].id, "generation": row.id},
+        partial(training_census, census),
+        lambda session: session.get(Generation, row.id),
+    )
+
+
+def _census(
+    context: RunContext,
+    row: Generation,
+    inputs: dict[str, Any],
+    count: Callable[[], list[MetricRow]],
+    subject: Callable[[Session], Any],
+) -> None:
+    recipe = Recipe("evaluate", EVALUATION_VERSION, {"census": True}, inputs)
+    out = context.stage_folder(recipe.id)
+
+    def work(stage: Stage) -> Finished:
+        began = time.monotonic()
+        rows = count()
+
+        def record(session: Session) -> None:
+            _write_rows(session, subject(session), recipe.id, rows)
+
+        return Finished(recipe.id, str(out), {"metrics": len(rows)}, steps.costs(began), record)
+
+    perform(context, row, recipe, work, lambda output: True)
+
+
+def _record_rows(
+    find: Callable[[Session, str], Any],
+    digest: str,
+    recipe_id: str,
+    rows: list[MetricRow],
+    session: Session,
+) -> None:
+    _write_rows(session, find(session, digest), recipe_id, rows)
+
+
+def _write_rows(session: Session, subject: Any, recipe_id: str, rows: list[MetricRow]) -> None:
+    held = [EvaluationRow(**asdict(row)) for row in rows]
+    record_evaluations(session, subject, held, recipe_id=recipe_id)
+
+
+def _remotely(
+    context: RunContext, function: Callable[[S, Any], T], spec: S, out: Path, gpus: float
+) -> T:
+    """Run a long job on Ray and show its progress."""
+    context.connect_ray()
+    began: dict[str, float] = {}
+
+    def show(what: str, done: int, total: int, figures: dict[str, Any]) -> None:
+        start = began.setdefault(what, time.monotonic())
+        said = " ".join(f"{name} {value:.3g}" for name, value in figures.items())
+        context.reporter.progress(what, done, total, start, said)
+
+    return run_remote(
+        function,
+        spec,
+        cpus=context.experiment.training.threads,
+        gpus=gpus,
+        note=out.parent / f"{out.name}.progress",
+        progress=show,
+    )

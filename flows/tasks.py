@@ -1,0 +1,66 @@
+"""Prefect tasks: shard groups, training and evaluating. They take ids and numbers, never text."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from configs.experiment import Arm as ArmName
+from db.models import Stage
+from flows import steps, succession
+from flows.context import ArmState, current
+from workers.jobs import Job
+from workers.pool import ShardResult
+
+_jobs: dict[str, tuple[Stage, Job]] = {}
+
+
+def run_shard_group(stage: Stage, job: Job, shards: Sequence[int]) -> list[ShardResult]:
+    """Run a group of a stage's shards as one Prefect task."""
+    _jobs[stage.recipe_id] = (stage, job)
+    return shard_group(stage.stage, stage.recipe_id, list(shards))
+
+
+@task(task_run_name="{stage} shards", cache_policy=NO_CACHE, persist_result=False)
+def shard_group(stage: str, recipe_id: str, shards: list[int]) -> list[ShardResult]:
+    """Give a group of shards to the engine pool, and record each as it ends."""
+    context = current()
+    row, job = _jobs[recipe_id]
+    results: list[ShardResult] = []
+    began = time.monotonic()
+    total = sum(job.corpus.shards[index].documents for index in shards)
+    for result in context.pool().run(job, shards):
+        steps.note_shard(context, row, result)
+        results.append(result)
+        done = sum(each.documents for each in results)
+        tokens = sum(r.usage.prompt_tokens + r.usage.output_tokens for r in results)
+        errors = sum(each.errors for each in results)
+        rate = tokens / max(time.monotonic() - began, 1e-9)
+        said = f"{rate:,.0f} tokens/s, {errors} errors"
+        context.reporter.progress(f"{stage} documents", done, total, began, said)
+    return results
+
+
+@task(task_run_name="train {arm} {index}", cache_policy=NO_CACHE, persist_result=False)
+def train_model(arm: ArmName, seed: int, index: int, excluded: frozenset[str]) -> None:
+    """Train an arm's model of this generation on its corpus."""
+    succession.train_model(current(), _arm(arm, seed), index, excluded)
+
+
+@task(task_run_name="evaluate {arm} {index}", cache_policy=NO_CACHE, persist_result=False)
+def evaluate_model(arm: ArmName, seed: int, index: int) -> None:
+    """Evaluate an arm's model of this generation."""
+    succession.evaluate_model(current(), _arm(arm, seed), index)
+
+
+@task(task_run_name="census {arm} {index}", cache_policy=NO_CACHE, persist_result=False)
+def evaluate_corpus(arm: ArmName, seed: int, index: int) -> None:
+    """Evaluate an arm's corpus of this generation."""
+    succession.evaluate_corpus(current(), _arm(arm, seed), index)
+
+
+def _arm(name: ArmName, seed: int) -> ArmState:
+    return next(arm for arm in current().arms[seed] if arm.name is name)
