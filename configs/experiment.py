@@ -249,9 +249,9 @@ class Skills(Section):
     """`fixed`: the same set each generation; `once`: generation 0 only; `none`: zero-shot."""
     path: str = "microworld"
     """`microworld` to generate them, the name of a shipped set, or a JSONL file."""
-    exemplars: Positive = 4000
+    exemplars: Positive = 12_000
     """Size of the generated set (microworld only)."""
-    noise: Share = 0.1
+    noise: Share = 0.1667
     """Share of the annotator's blind spots (microworld only)."""
     seed: int = 0
     """Draws the generated set; kept apart from the experiment's seed, since the set is frozen."""

@@ -27,12 +27,10 @@ from flows.context import ArmState, RunContext
 from flows.stages import Finished, Recipe, perform
 from flows.tasks import evaluate_corpus, evaluate_model
 from workers.checkpoints import CheckpointRef, admit
-from workers.corpora.intake import import_corpus, source_signature
+from workers.corpora.intake import import_corpus
+from workers.corpora.sources import source_signature
 from workers.corpora.store import CorpusRef, open_corpus
 from workers.records import ACTIONS
-
-# Raised whenever an equal source would give another corpus 0.
-IMPORT_VERSION = "1"
 
 
 def row_of(session: Session, context: RunContext) -> Experiment:
@@ -95,7 +93,6 @@ def take_in(
     corpus = settings.corpus
     recipe = Recipe(
         "import",
-        IMPORT_VERSION,
         stage_settings(settings, "import"),
         {"source": source_signature(corpus, seed), "seed": seed},
     )

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from configs.experiment import Gate
+from workers.evaluation.items import read_items
 from workers.evaluation.statistics import interval, paired_difference
-from workers.evaluation.suite import read_items
 
 Outcome = Literal["pass", "fail", "inconclusive"]
 WORST_FIRST: tuple[Outcome, ...] = ("fail", "inconclusive", "pass")

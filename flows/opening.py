@@ -99,7 +99,7 @@ def open_run(experiment: Experiment) -> Iterator[RunContext]:
 
 
 def record_exists(experiment: Experiment | None, home: Path) -> bool:
-    """Whether there may be a record: a server's always may, an embedded one's file must be there."""
+    """Whether there may be a record: on a server always, embedded when its file is there."""
     url = database_url(experiment, home)
     return not url.startswith("sqlite:///") or Path(url.removeprefix("sqlite:///")).exists()
 

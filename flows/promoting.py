@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db import records
-from db.models import Arm, Generation
+from db.models import Arm, Experiment, Generation
 from db.sessions import Database
 from flows.lease import hold_lease
 from workers.problems import InputProblem
+
+
+@contextmanager
+def _writing(database: Database, experiment: str) -> Iterator[Session]:
+    """A transaction under the experiment's lease."""
+
+    def find(session: Session) -> Experiment:
+        return records.require_experiment(session, experiment)
+
+    with hold_lease(database, find) as grant, database.sessions.begin() as session:
+        records.check_lease(session, grant)
+        yield session
 
 
 def promote_generation(database: Database, experiment: str, arm: str, seed: int, index: int) -> str:
@@ -18,20 +33,16 @@ def promote_generation(database: Database, experiment: str, arm: str, seed: int,
     Raises:
         InputProblem: there is no such arm or generation.
     """
-    with hold_lease(database, lambda s: records.require_experiment(s, experiment)) as grant:
-        with database.sessions.begin() as session:
-            records.check_lease(session, grant)
-            row = find_arm(session, experiment, arm, seed)
-            wanted = session.scalars(
-                select(Generation).where(
-                    Generation.arm_id == row.id, Generation.generation_index == index
-                )
-            ).one_or_none()
-            if wanted is None:
-                raise InputProblem(
-                    f"arm {arm} (seed {seed}) of {experiment} has no generation {index}"
-                )
-            records.promote(session, row, wanted)
+    with _writing(database, experiment) as session:
+        row = find_arm(session, experiment, arm, seed)
+        wanted = session.scalars(
+            select(Generation).where(
+                Generation.arm_id == row.id, Generation.generation_index == index
+            )
+        ).one_or_none()
+        if wanted is None:
+            raise InputProblem(f"arm {arm} (seed {seed}) of {experiment} has no generation {index}")
+        records.promote(session, row, wanted)
     return f"{experiment}: arm {arm} (seed {seed}) now points at generation {index}"
 
 
@@ -41,11 +52,9 @@ def roll_back(database: Database, experiment: str, arm: str, seed: int) -> str:
     Raises:
         InputProblem: there is no such arm.
     """
-    with hold_lease(database, lambda s: records.require_experiment(s, experiment)) as grant:
-        with database.sessions.begin() as session:
-            records.check_lease(session, grant)
-            index = records.rollback(session, find_arm(session, experiment, arm, seed))
-            found = index.generation_index
+    with _writing(database, experiment) as session:
+        index = records.rollback(session, find_arm(session, experiment, arm, seed))
+        found = index.generation_index
     return f"{experiment}: arm {arm} (seed {seed}) is back at generation {found}"
 
 

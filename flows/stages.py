@@ -21,6 +21,7 @@ from db.records import (
     use_stage,
 )
 from flows.context import RunContext
+from workers.versions import ALGORITHM_VERSIONS
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,6 @@ class Recipe:
     """All that decides a stage's result; its digest is the stage's identity."""
 
     stage: str
-    version: str
-    """Version of our own algorithm in this stage."""
     settings: Mapping[str, Any]
     inputs: Mapping[str, Any]
     """Content digests of what is read, weights' hash included, and never a path or a name."""
@@ -38,6 +37,11 @@ class Recipe:
     def id(self) -> str:
         """SHA-256 of the recipe, as 64 hexadecimal digits."""
         return digest_of(self.params)
+
+    @property
+    def version(self) -> str:
+        """Version of our own algorithm in this stage."""
+        return ALGORITHM_VERSIONS[self.stage]
 
     @property
     def params(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import hashlib
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from configs.experiment import Arm as ArmName
 from configs.experiment import Experiment
@@ -21,18 +21,17 @@ from db.records import (
 )
 from flows.context import RunContext
 from flows.stages import Finished, Recipe, perform
-from workers.acceptance import ACCEPTANCE_VERSION
-from workers.assembling import ASSEMBLING_VERSION, Assembled, assemble
+from workers.assembling import Assembled, assemble
 from workers.checkpoints import CheckpointRef
 from workers.corpora.store import CorpusRef, open_corpus
 from workers.engines.interface import EngineSpec
 from workers.jobs import AcceptJob, Job, RateJob, ReviseJob, shard_file
-from workers.pool import ShardResult
 from workers.problems import WorkProblem
-from workers.rating import RATING_VERSION
-from workers.revising import REVISING_VERSION
 
-ShardGroup = Callable[[Stage, Job, Sequence[int]], list[ShardResult]]
+if TYPE_CHECKING:
+    from workers.pool import ShardResult
+
+ShardGroup = Callable[[Stage, Job, Sequence[int]], "list[ShardResult]"]
 # Shards handed to the pool at once; a Prefect task each, so that its cost is spread.
 GROUP = 16
 
@@ -101,7 +100,6 @@ def rate(
     """Ratings of every document of a corpus by a model."""
     recipe = Recipe(
         "rate",
-        RATING_VERSION,
         stage_settings(context.experiment, "rate"),
         asking_inputs(context, checkpoint, corpus),
     )
@@ -138,8 +136,7 @@ def revise(
         inputs = {"corpus": corpus.id, "ratings": ratings.digest, "mode": mode}
     elif settings.revising.temperature > 0:
         inputs["seed"] = seed
-    version = f"{REVISING_VERSION}.{ACCEPTANCE_VERSION}"
-    recipe = Recipe("revise", version, fixed, inputs)
+    recipe = Recipe("revise", fixed, inputs)
     job = ReviseJob(
         corpus=corpus,
         out=str(context.stage_folder(recipe.id)),
@@ -170,7 +167,7 @@ def accept(
     """The decisions after the acceptance rater, frozen generation 0, has judged the revisions."""
     inputs = asking_inputs(context, rater, corpus) | {"revisions": revisions.digest}
     settings = stage_settings(context.experiment, "accept")
-    recipe = Recipe("accept", f"{RATING_VERSION}.{ACCEPTANCE_VERSION}", settings, inputs)
+    recipe = Recipe("accept", settings, inputs)
     job = AcceptJob(
         corpus=corpus,
         out=str(context.stage_folder(recipe.id)),
@@ -191,7 +188,6 @@ def make_corpus(
     settings = context.experiment
     recipe = Recipe(
         "assemble",
-        ASSEMBLING_VERSION,
         stage_settings(settings, "assemble"),
         {"corpus": corpus.id, "decisions": decisions.digest},
     )

@@ -27,20 +27,11 @@ from flows import steps
 from flows.context import ArmState, RunContext
 from flows.stages import Finished, Recipe, perform
 from workers.checkpoints import CheckpointRef, open_checkpoint
-from workers.corpora.intake import source_signature
-from workers.evaluation.suite import (
-    EVALUATION_VERSION,
-    CorpusCensus,
-    EvaluateSpec,
-    corpus_census,
-    evaluate,
-    training_census,
-)
-from workers.mixing import MIXING_VERSION, MixSpec
+from workers.corpora.sources import source_signature
+from workers.evaluation.census import CorpusCensus, corpus_census, training_census
+from workers.mixing import MixSpec
 from workers.problems import InputProblem
 from workers.records import MetricRow
-from workers.remote import run_remote
-from workers.training import TRAINING_VERSION, TrainSpec, train
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -111,22 +102,24 @@ def _train(
         "prompts": context.prompt_file.digest,
         "seed": seed,
     }
-    version = f"{MIXING_VERSION}.{TRAINING_VERSION}"
-    recipe = Recipe("train", version, stage_settings(settings, "train"), inputs)
+    recipe = Recipe("train", stage_settings(settings, "train"), inputs)
     out = context.stage_folder(recipe.id)
-    spec = TrainSpec(
-        parent=parent,
-        reinitialise=settings.training.init == "scratch" and mix is not None,
-        mix=replace(mix, out=str(out / "mix")) if mix else None,
-        skills=skills,
-        prompt_file=context.prompt_file,
-        principles=context.principles,
-        training=settings.training,
-        seed=seed,
-        home=str(context.home),
-    )
 
     def work(stage: Stage) -> Finished:
+        # Imported here: a run that reuses everything does not wait for torch.
+        from workers.training import TrainSpec, train
+
+        spec = TrainSpec(
+            parent=parent,
+            reinitialise=settings.training.init == "scratch" and mix is not None,
+            mix=replace(mix, out=str(out / "mix")) if mix else None,
+            skills=skills,
+            prompt_file=context.prompt_file,
+            principles=context.principles,
+            training=settings.training,
+            seed=seed,
+            home=str(context.home),
+        )
         made = _remotely(context, train, spec, out, settings.training.num_gpus)
         meta = {
             "checkpoint": [made.checkpoint.id, made.checkpoint.uri],
@@ -197,20 +190,22 @@ def evaluate_model(context: RunContext, arm: ArmState, index: int) -> None:
         "prompts": context.prompt_file.digest,
         "world": _world(context),
     }
-    recipe = Recipe("evaluate", EVALUATION_VERSION, stage_settings(settings, "evaluate"), inputs)
+    recipe = Recipe("evaluate", stage_settings(settings, "evaluate"), inputs)
     out = context.stage_folder(recipe.id)
-    spec = EvaluateSpec(
-        experiment=settings,
-        checkpoint=checkpoint,
-        corpus_stage=between,
-        held_out=held_out,
-        prompt_file=context.prompt_file,
-        principles=context.principles,
-        out=str(out),
-    )
 
     def work(stage: Stage) -> Finished:
+        from workers.evaluation.suite import EvaluateSpec, evaluate
+
         began = time.monotonic()
+        spec = EvaluateSpec(
+            experiment=settings,
+            checkpoint=checkpoint,
+            corpus_stage=between,
+            held_out=held_out,
+            prompt_file=context.prompt_file,
+            principles=context.principles,
+            out=str(out),
+        )
         rows = _remotely(context, evaluate, spec, out, settings.training.num_gpus)
         record = partial(_record_rows, find_checkpoint, checkpoint.id, recipe.id, rows)
         return Finished(recipe.id, str(out), {"metrics": len(rows)}, steps.costs(began), record)
@@ -287,7 +282,7 @@ def _census(
     count: Callable[[], list[MetricRow]],
     subject: Callable[[Session], Any],
 ) -> None:
-    recipe = Recipe("evaluate", EVALUATION_VERSION, {"census": True}, inputs)
+    recipe = Recipe("evaluate", {"census": True}, inputs)
     out = context.stage_folder(recipe.id)
 
     def work(stage: Stage) -> Finished:
@@ -321,11 +316,15 @@ def _remotely(
     context: RunContext, function: Callable[[S, Any], T], spec: S, out: Path, gpus: float
 ) -> T:
     """Run a long job on Ray and show its progress."""
+    from workers.remote import run_remote
+
     context.connect_ray()
-    began: dict[str, float] = {}
+    began = {"": time.monotonic()}
 
     def show(what: str, done: int, total: int, figures: dict[str, Any]) -> None:
-        start = began.setdefault(what, time.monotonic())
+        # A task begins where the one before it was last heard of.
+        start = began.setdefault(what, max(began.values()))
+        began[""] = time.monotonic()
         said = " ".join(f"{name} {value:.3g}" for name, value in figures.items())
         context.reporter.progress(what, done, total, start, said)
 

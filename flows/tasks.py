@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -13,7 +14,9 @@ from db.models import Stage
 from flows import steps, succession
 from flows.context import ArmState, current
 from workers.jobs import Job
-from workers.pool import ShardResult
+
+if TYPE_CHECKING:
+    from workers.pool import ShardResult
 
 _jobs: dict[str, tuple[Stage, Job]] = {}
 

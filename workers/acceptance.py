@@ -12,9 +12,6 @@ from rapidfuzz.distance import Indel
 from configs.experiment import Acceptance
 from workers.prompts import Prompts
 
-# Raised whenever equal inputs would be decided otherwise; part of the stage's recipe.
-ACCEPTANCE_VERSION = "1"
-
 Scores = Mapping[str, float | None]
 _NUMBER = re.compile(r"\d+(?:[.,:/]\d+)*")
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")

@@ -14,9 +14,6 @@ from workers.problems import WorkProblem
 from workers.records import ACTIONS, Document, Revision, from_table
 from workers.storage import read_table
 
-# Raised whenever equal inputs would give another corpus; part of the stage's recipe.
-ASSEMBLING_VERSION = "1"
-
 
 @dataclass(frozen=True, slots=True)
 class Assembled:

@@ -14,9 +14,6 @@ from workers.engines.interface import Engine
 from workers.prompts import Prompts
 from workers.records import Rating, RatingStatus, text_digest
 
-# Raised whenever equal inputs would give other ratings; part of the stage's recipe.
-RATING_VERSION = "1"
-
 
 def weighted_score(
     logprobs: Sequence[float], values: Sequence[float], min_answer_mass: float

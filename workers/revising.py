@@ -10,9 +10,6 @@ from typing import Literal
 from workers.engines.interface import Engine, Reply, Sampling
 from workers.prompts import Prompts, sentence_spans
 
-# Raised whenever equal inputs would give other proposals; part of the stage's recipe.
-REVISING_VERSION = "1"
-
 Outcome = Literal["proposed", "nothing", "truncated", "unparsed", "over_length"]
 
 

@@ -64,18 +64,19 @@ class TransformersEngine:
 
     @torch.inference_mode()
     def generate(self, prompts: Sequence[Sequence[int]], sampling: Sampling) -> list[Reply]:
-        """Replies in the prompts' order; prompts of one length are decoded together."""
+        """Replies in the prompts' order; sampled ones are drawn one by one, each from its seed."""
+        drawn = sampling.temperature > 0
         replies: list[Reply | None] = [None] * len(prompts)
-        for chosen in self._equal_lengths(prompts, alone=sampling.temperature > 0):
-            if sampling.temperature > 0:
+        for chosen in self._batches(prompts, 1 if drawn else self._batch):
+            if drawn:
                 torch.manual_seed(sampling.seeds[chosen[0]])
-            ids = torch.tensor([list(prompts[i]) for i in chosen], device=self.device)
+            ids, mask = self._left_padded([prompts[i] for i in chosen])
             output = self.model.generate(
                 input_ids=ids,
-                attention_mask=torch.ones_like(ids),
+                attention_mask=mask,
                 generation_config=GenerationConfig(
                     max_new_tokens=sampling.max_tokens,
-                    do_sample=sampling.temperature > 0,
+                    do_sample=drawn,
                     temperature=sampling.temperature or None,
                     eos_token_id=list(sampling.stop_ids) or None,
                     pad_token_id=sampling.stop_ids[0] if sampling.stop_ids else 0,
@@ -105,20 +106,21 @@ class TransformersEngine:
     def _log_softmax(self, hidden: torch.Tensor) -> torch.Tensor:
         return self.model.get_output_embeddings()(hidden).float().log_softmax(-1)
 
-    def _batches(self, sequences: Sequence[Sequence[int]]) -> Iterator[list[int]]:
+    def _left_padded(self, prompts: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+        width = max(len(prompt) for prompt in prompts)
+        gaps = [width - len(prompt) for prompt in prompts]
+        ids = [[0] * gap + list(prompt) for gap, prompt in zip(gaps, prompts, strict=True)]
+        mask = [[0] * gap + [1] * (width - gap) for gap in gaps]
+        return torch.tensor(ids, device=self.device), torch.tensor(mask, device=self.device)
+
+    def _batches(
+        self, sequences: Sequence[Sequence[int]], size: int | None = None
+    ) -> Iterator[list[int]]:
         """Indices of sequences of like length, a batch at a time."""
         order = sorted(range(len(sequences)), key=lambda i: (len(sequences[i]), i))
-        for start in range(0, len(order), self._batch):
-            yield order[start : start + self._batch]
-
-    def _equal_lengths(self, prompts: Sequence[Sequence[int]], alone: bool) -> Iterator[list[int]]:
-        groups: dict[int, list[int]] = {}
-        for i, prompt in enumerate(prompts):
-            groups.setdefault(len(prompt), []).append(i)
-        size = 1 if alone else self._batch
-        for group in groups.values():
-            for start in range(0, len(group), size):
-                yield group[start : start + size]
+        size = size or self._batch
+        for start in range(0, len(order), size):
+            yield order[start : start + size]
 
     def _count(self, prompts: Sequence[Sequence[int]], output_tokens: int) -> None:
         self.usage.calls += len(prompts)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from configs.experiment import DialoguesCorpus
-from workers.corpora.intake import dialogue_pairs
+from workers.corpora.sources import dialogue_pairs
 from workers.corpora.store import iterate
 from workers.evaluation.measures import Measure, auc_measure, mean_measure
 from workers.evaluation.subject import Subject

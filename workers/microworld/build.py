@@ -157,7 +157,12 @@ def train(model: LlamaForCausalLM, stage: Stage, rows: Iterator[list[Row]]) -> N
             print(f"step {step} of {stage.steps}: loss {loss:.4f}, {seconds:.0f} s", flush=True)
 
 
-def build(out: Path, stages: Sequence[Stage] = STAGES) -> None:
+def build(
+    out: Path,
+    stages: Sequence[Stage] = STAGES,
+    documents: int = DOCUMENTS,
+    exemplars: int = EXEMPLARS,
+) -> None:
     """Train generation 0 and write its weights, configs and tokenizer into a folder.
 
     Sets this process to one thread. Files of the same names are replaced.
@@ -165,10 +170,9 @@ def build(out: Path, stages: Sequence[Stage] = STAGES) -> None:
     torch.set_num_threads(1)
     tokenizer, params = build_tokenizer(), WorldParams()
     prompts = Prompts(load_prompts("microworld"), load_principles("microworld"), tokenizer)
-    documents = generate_documents(params, CORPUS_SEED, DOCUMENTS)
-    plain = [plain_row(prompts, document.text) for document in documents]
-    exemplars = skills_exemplars(params, SKILLS_SEED, EXEMPLARS)
-    skilled = [skills_row(prompts, exemplar) for exemplar in exemplars]
+    corpus = generate_documents(params, CORPUS_SEED, documents)
+    plain = [plain_row(prompts, document.text) for document in corpus]
+    skilled = [skills_row(prompts, e) for e in skills_exemplars(params, SKILLS_SEED, exemplars)]
     model = new_model(tokenizer).train()
     for number, stage in enumerate(stages, start=1):
         print(f"stage {number}: {stage}", flush=True)

@@ -1,0 +1,36 @@
+"""Counting what corpora and training mixes hold, where the truth is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from workers.corpora.store import CorpusRef
+from workers.mixing import iterate_mix, open_mix
+from workers.records import MetricRow
+
+
+@dataclass(frozen=True)
+class CorpusCensus:
+    """Corpora to count over; with a mix, weighted by the tokens that training drew from each."""
+
+    parts: tuple[tuple[CorpusRef, bool | None], ...]
+    """Corpora, each with whether its documents stand in the mix as real ones."""
+    mix_uri: str | None = None
+
+
+def corpus_census(census: CorpusCensus) -> list[MetricRow]:
+    """True misaligned share of a microworld corpus."""
+    from workers.evaluation.oracle_tasks import corpus_share
+
+    return [corpus_share(corpus) for corpus, _ in census.parts]
+
+
+def training_census(census: CorpusCensus) -> list[MetricRow]:
+    """True misaligned share of the tokens that a corpus stage saw."""
+    from workers.evaluation.oracle_tasks import training_share
+
+    drawn: dict[bool, dict[str, int]] = {True: {}, False: {}}
+    for row in iterate_mix(open_mix(census.mix_uri or "")):
+        seen = drawn[row.real]
+        seen[row.doc_id] = seen.get(row.doc_id, 0) + len(row.input_ids)
+    return [training_share((corpus, drawn[bool(real)]) for corpus, real in census.parts)]

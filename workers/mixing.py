@@ -1,0 +1,239 @@
+"""Mixing: exactly the tokens that a model's corpus stage will see, in order, on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from array import array
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from configs.principles import Principles
+from configs.prompts import PromptFile
+from workers.checkpoints import CheckpointRef, load_tokenizer
+from workers.corpora.store import CorpusRef
+from workers.problems import InputProblem, WorkProblem
+from workers.prompts import Prompts
+from workers.records import from_table, to_table
+from workers.shuffling import order_key, shuffled
+from workers.storage import MANIFEST, read_json, read_table, whole_folder, write_json, write_table
+
+SHARD_ROWS = 5_000
+Progress = Callable[[str, int, int, dict[str, Any]], None]
+
+MIX_ROWS = pa.schema(
+    [
+        pa.field("doc_id", pa.string(), nullable=False),
+        pa.field("real", pa.bool_(), nullable=False),
+        pa.field("epoch", pa.int32(), nullable=False),
+        pa.field("input_ids", pa.list_(pa.int32()), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class MixSpec:
+    """What a mix is made of."""
+
+    corpus: CorpusRef
+    """Corpus n+1, treated by the arm."""
+    corpus0: CorpusRef
+    """Corpus 0, whose untouched documents fill the real floor."""
+    excluded: frozenset[str]
+    """Ids of quarantined documents, which leave every arm."""
+    tokens: int
+    """Number of tokens, exactly."""
+    real_floor: float
+    """Share of the tokens that come from corpus 0."""
+    window: int
+    """Longest row, in tokens; a longer document is cut into consecutive rows."""
+    seed: int
+    checkpoint: CheckpointRef
+    """Whose tokenizer makes the tokens."""
+    prompt_file: PromptFile
+    principles: Principles
+    out: str
+    """Folder to make; one that stands there from an earlier attempt is replaced."""
+
+
+@dataclass(frozen=True, slots=True)
+class MixRow:
+    """A document, or a part of a long one, as training shows it."""
+
+    doc_id: str
+    real: bool
+    """Whether it came from corpus 0 by the real floor."""
+    epoch: int
+    """How many times its pool has been used up before."""
+    input_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MixRef:
+    """A mix on disk."""
+
+    uri: str
+    digest: str
+    """SHA-256 over the rows, in order."""
+    documents: int
+    """Distinct document ids."""
+    tokens: int
+    unique_tokens: int
+    """Tokens of distinct texts."""
+    epochs: float
+    """Tokens over unique tokens."""
+
+
+def build_mix(spec: MixSpec, progress: Progress) -> MixRef:
+    """Write a mix.
+
+    `round(real_floor * tokens)` tokens come from corpus 0 and the rest from the corpus, each in
+    freshly shuffled epochs until its share is spent, the last document cut to fit. The two are
+    interleaved in proportion. Within each, arms of one seed see the same documents in the same
+    order, whatever their texts are; texts of other lengths move only where an epoch ends.
+
+    Raises:
+        WorkProblem: nothing is left to draw from, or the disk is full.
+    """
+    out = Path(spec.out)
+    shutil.rmtree(out, ignore_errors=True)
+    tally = _Tally()
+    with whole_folder(out) as fresh:
+        rows: list[MixRow] = []
+        shards: list[str] = []
+
+        def write() -> None:
+            name = f"mix-{len(shards):05d}.parquet"
+            write_table(fresh / name, to_table(rows, MIX_ROWS))
+            shards.append(name)
+            rows.clear()
+            progress("mix", tally.tokens, spec.tokens, {})
+
+        for row, text_sha256 in _interleaved(spec):
+            rows.append(row)
+            tally.add(row, text_sha256)
+            if len(rows) == SHARD_ROWS:
+                write()
+        if rows:
+            write()
+        write_json(fresh / MANIFEST, {**tally.figures(), "shards": shards})
+    return open_mix(out)
+
+
+def open_mix(uri: str | Path) -> MixRef:
+    """Read a mix's manifest.
+
+    Raises:
+        InputProblem: there is no finished mix.
+    """
+    manifest = _manifest(Path(uri))
+    names = ("digest", "documents", "tokens", "unique_tokens", "epochs")
+    return MixRef(str(Path(uri).resolve()), **{name: manifest[name] for name in names})
+
+
+def iterate_mix(mix: MixRef) -> Iterator[MixRow]:
+    """Yield the rows in the order of training, a shard at a time."""
+    for name in _manifest(Path(mix.uri))["shards"]:
+        yield from from_table(read_table(Path(mix.uri) / name), MixRow)
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    if not (folder / MANIFEST).is_file():
+        raise InputProblem(
+            f"{folder}: no finished mix stands here ({MANIFEST} is missing). Run the experiment "
+            "again: it makes what is missing."
+        )
+    return read_json(folder / MANIFEST)
+
+
+def _interleaved(spec: MixSpec) -> Iterator[tuple[MixRow, str]]:
+    """Rows of both pools with their texts' hashes; the pool that lags behind its share is next."""
+    real = round(spec.real_floor * spec.tokens)
+    shares = {True: real, False: spec.tokens - real}
+    pools = {name: _drawn(spec, name, share) for name, share in shares.items() if share}
+    spent = dict.fromkeys(pools, 0)
+    while pools:
+        name = min(pools, key=lambda each: (spent[each] / shares[each], not each))
+        drawn = next(pools[name], None)
+        if drawn is None:
+            del pools[name]
+            continue
+        rows, text_sha256 = drawn
+        for row in rows:
+            spent[name] += len(row.input_ids)
+            yield row, text_sha256
+
+
+def _drawn(spec: MixSpec, real: bool, share: int) -> Iterator[tuple[list[MixRow], str]]:
+    """Documents of one pool as rows, `share` tokens in all."""
+    prompts = Prompts(spec.prompt_file, spec.principles, load_tokenizer(spec.checkpoint))
+    corpus = spec.corpus0 if real else spec.corpus
+    left, epoch = share, 0
+    while left:
+        before = left
+        # The pools are shuffled apart: else the few documents of a small real share would be the
+        # first ones of the corpus too, and seen twice as often as the rest.
+        salt = f"{spec.seed}|{'real' if real else 'corpus'}|{epoch}"
+        for document in shuffled(corpus, salt, spec.excluded):
+            ids = prompts.document(document.text)[:left]
+            pieces = [ids[at : at + spec.window] for at in range(0, len(ids), spec.window)]
+            left -= len(ids)
+            rows = [MixRow(document.doc_id, real, epoch, tuple(piece)) for piece in pieces]
+            yield rows, document.text_sha256
+            if not left:
+                return
+        if left == before:
+            raise WorkProblem(
+                f"nothing is left to train on: all {corpus.documents} documents of the "
+                f"{'original ' if real else ''}corpus are quarantined. Finished stages are kept; "
+                "look at the engine with `palimpsest doctor`, then fork the experiment."
+            )
+        epoch += 1
+
+
+@dataclass
+class _Tally:
+    """Counts rows as they pass, in 20 bytes a document, and hashes them."""
+
+    tokens: int = 0
+    rows: Any = field(default_factory=hashlib.sha256)
+    documents: array[int] = field(default_factory=lambda: array("Q"))
+    texts: array[int] = field(default_factory=lambda: array("Q"))
+    lengths: array[int] = field(default_factory=lambda: array("L"))
+    last: tuple[str, bool, int] = ("", False, -1)
+
+    def add(self, row: MixRow, text_sha256: str) -> None:
+        """Count a row; later epochs hold nothing new."""
+        self.tokens += len(row.input_ids)
+        head = f"{row.doc_id}|{row.real}|{row.epoch}|{len(row.input_ids)}|"
+        self.rows.update(head.encode())
+        self.rows.update(array("i", row.input_ids).tobytes())
+        whose = (row.doc_id, row.real, row.epoch)
+        if row.epoch == 0:
+            if whose != self.last:
+                self.documents.append(order_key(row.doc_id))
+                self.texts.append(int(text_sha256[:16], 16))
+                self.lengths.append(0)
+            self.lengths[-1] += len(row.input_ids)
+        self.last = whose
+
+    def figures(self) -> dict[str, Any]:
+        """What the manifest says."""
+        texts = np.frombuffer(self.texts, dtype=np.uint64)
+        lengths = np.asarray(self.lengths, dtype=np.int64)
+        order = np.argsort(texts, kind="stable")
+        _, first = np.unique(texts[order], return_index=True)
+        # A text that was cut to fit may have been drawn whole from the other pool.
+        unique = int(np.maximum.reduceat(lengths[order], first).sum())
+        return {
+            "digest": self.rows.hexdigest(),
+            "documents": len(set(self.documents)),
+            "tokens": self.tokens,
+            "unique_tokens": unique,
+            "epochs": self.tokens / unique,
+        }

@@ -1,0 +1,198 @@
+"""One stage of training through the Hugging Face trainer, in a fixed order, the same every time."""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+import torch
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import LambdaLR
+from torch.utils.data import IterableDataset
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+
+from configs.experiment import Stage, Training
+from workers.packing import Batch, Row, passes, passes_of, split_steps, steps_of
+from workers.problems import WorkProblem
+
+BETAS = (0.9, 0.95)
+LAST_RATE = 0.1
+"""The learning rate ends at this share of its peak."""
+REPORTS = 20
+"""Times that a stage's loss is looked at."""
+LAST_REPORTS = 5
+"""So many of them make up its last loss."""
+Progress = Callable[[str, int, int, dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """One stage: its settings, and the rows that it reads."""
+
+    name: str
+    """`corpus` or `skills`."""
+    settings: Stage
+    tokens: int
+    """Tokens of all rows together."""
+    rows: Callable[[], Iterator[Row]]
+
+    @property
+    def steps(self) -> int:
+        """Number of optimiser steps."""
+        return steps_of(self.tokens, self.settings.batch_tokens)
+
+
+@contextmanager
+def settled(threads: int) -> Iterator[None]:
+    """Fix what arithmetic depends on, and put it back at the end."""
+    # Read by cuBLAS when it starts; without it, some of its sums have no fixed order.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        torch.use_deterministic_algorithms(before[1])
+
+
+def run_stage(
+    model: Any, plan: StagePlan, training: Training, seed: int, progress: Progress
+) -> float:
+    """Train a model in place and return the mean loss over its last quarter of steps, about.
+
+    Raises:
+        WorkProblem: the loss or a weight is no number, or the GPU's memory is too small.
+    """
+    watcher = _Watcher(plan, progress)
+    use_cache = model.config.use_cache
+    with tempfile.TemporaryDirectory(prefix="palimpsest-train-") as folder:
+        trainer = Trainer(
+            model=model,
+            args=_arguments(plan, training, seed, folder),
+            train_dataset=_Passes(plan, training.window),
+            data_collator=_only,
+            optimizers=_optimisers(model, plan, training),
+            callbacks=[watcher],
+        )
+        # It prints the losses; they go through `progress` instead.
+        trainer.remove_callback(PrinterCallback)
+        try:
+            trainer.train()
+        except torch.OutOfMemoryError as error:
+            raise WorkProblem(
+                f"training, {plan.name} stage: the GPU's memory is too small. Lower "
+                "training.window, or use a GPU with more memory or a smaller model. Finished "
+                "stages are kept."
+            ) from error
+    model.to("cpu").eval()
+    model.config.use_cache = use_cache
+    if not all(bool(weight.isfinite().all()) for weight in model.parameters()):
+        raise _diverged(plan)
+    return watcher.loss
+
+
+def _arguments(plan: StagePlan, training: Training, seed: int, folder: str) -> TrainingArguments:
+    return TrainingArguments(
+        output_dir=folder,
+        max_steps=plan.steps,
+        per_device_train_batch_size=1,
+        gradient_accumulation_steps=passes_of(plan.settings.batch_tokens),
+        max_grad_norm=training.max_grad_norm,
+        bf16=training.dtype == "bfloat16",
+        use_cpu=training.num_gpus == 0,
+        seed=seed,
+        data_seed=seed,
+        logging_steps=max(1, plan.steps // REPORTS),
+        logging_nan_inf_filter=False,
+        disable_tqdm=True,
+        report_to="none",
+        save_strategy="no",
+        eval_strategy="no",
+        remove_unused_columns=False,
+        dataloader_num_workers=0,
+        dataloader_pin_memory=False,
+        accelerator_config={"dispatch_batches": False, "split_batches": False},
+    )
+
+
+def _optimisers(model: Any, plan: StagePlan, training: Training) -> tuple[AdamW, LambdaLR]:
+    """AdamW with warm-up and a linear fall; norms and biases do not decay."""
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    groups = [
+        {"params": [w for w in weights if w.ndim > 1], "weight_decay": training.weight_decay},
+        {"params": [w for w in weights if w.ndim <= 1], "weight_decay": 0.0},
+    ]
+    optimiser = AdamW(groups, lr=plan.settings.learning_rate, betas=BETAS, fused=True)
+    warmup, steps = plan.settings.warmup_steps, plan.steps
+
+    def share_of_peak(step: int) -> float:
+        fallen = max(0, step - warmup) / max(1, steps - warmup)
+        return min((step + 1) / max(1, warmup), 1.0) * (1.0 - (1.0 - LAST_RATE) * fallen)
+
+    return optimiser, LambdaLR(optimiser, share_of_peak)
+
+
+class _Passes(IterableDataset[Batch]):
+    """The passes of every step, in order."""
+
+    def __init__(self, plan: StagePlan, window: int) -> None:
+        self._plan = plan
+        self._window = window
+
+    def __iter__(self) -> Iterator[Batch]:
+        step_tokens = self._plan.settings.batch_tokens
+        for rows in split_steps(self._plan.rows(), step_tokens):
+            yield from passes(rows, self._window, passes_of(step_tokens))
+
+
+def _only(batches: list[Batch]) -> Batch:
+    return batches[0]
+
+
+class _Watcher(TrainerCallback):
+    """Passes progress on, and stops when the loss is no number."""
+
+    def __init__(self, plan: StagePlan, progress: Progress) -> None:
+        self._losses: list[float] = []
+        self._plan = plan
+        self._progress = progress
+        self._began = time.monotonic()
+
+    @property
+    def loss(self) -> float:
+        """Mean of the last reports."""
+        return fmean(self._losses[-LAST_REPORTS:])
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Tell how far the stage is."""
+        done = min(state.global_step * self._plan.settings.batch_tokens, self._plan.tokens)
+        figures: dict[str, Any] = {"tokens_per_s": done / (time.monotonic() - self._began)}
+        if self._losses:
+            figures["loss"] = self._losses[-1]
+        self._progress(f"train {self._plan.name}", done, self._plan.tokens, figures)
+
+    def on_log(
+        self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any
+    ) -> None:
+        """Look at the mean loss since the last time."""
+        if logs and "loss" in logs:
+            self._losses.append(float(logs["loss"]))
+            if not math.isfinite(self._losses[-1]):
+                raise _diverged(self._plan)
+
+
+def _diverged(plan: StagePlan) -> WorkProblem:
+    return WorkProblem(
+        f"training, {plan.name} stage: the loss is no longer a number, so that the model is lost. "
+        f"Lower training.{plan.name}.learning_rate ({plan.settings.learning_rate}) or raise its "
+        "warmup_steps, then fork the experiment. Finished stages are kept."
+    )

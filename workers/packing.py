@@ -1,0 +1,164 @@
+"""Packing: documents side by side in windows, with attention that stays inside each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from workers.problems import InputProblem, WorkProblem
+
+# A label that no loss is taken on.
+IGNORED = -100
+# About as many tokens go through the model at once; a larger step is cut into several passes.
+PASS_TOKENS = 8_192
+
+Batch = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Tokens that attend to each other, and what is learned of them."""
+
+    input_ids: Sequence[int]
+    labels: Sequence[int]
+    """The token itself where it is to be predicted, else IGNORED; the first never is."""
+
+
+def whole_row(ids: Sequence[int]) -> Row:
+    """A row of which every token is learned but the first, which nothing comes before."""
+    return Row(ids, [IGNORED, *ids[1:]])
+
+
+def reply_row(prompt: Sequence[int], reply: Sequence[int]) -> Row:
+    """A row of which the reply alone is learned."""
+    return Row([*prompt, *reply], [IGNORED] * len(prompt) + list(reply))
+
+
+def steps_of(tokens: int, step_tokens: int) -> int:
+    """Number of optimiser steps in which so many tokens are read."""
+    return -(-tokens // step_tokens)
+
+
+def passes_of(step_tokens: int) -> int:
+    """Number of passes that each step takes."""
+    return -(-step_tokens // PASS_TOKENS)
+
+
+def split_steps(rows: Iterable[Row], step_tokens: int) -> Iterator[list[Row]]:
+    """Deal rows, in order, to optimiser steps: a row goes where its last token falls.
+
+    So the number of steps follows from the number of tokens alone, whatever the rows' lengths are
+    and however well they pack. No row may be longer than `step_tokens`.
+    """
+    held: list[Row] = []
+    step = read = 0
+    for row in rows:
+        if len(row.input_ids) > step_tokens:
+            raise ValueError("a row is longer than a step")
+        read += len(row.input_ids)
+        if (read - 1) // step_tokens > step:
+            yield held
+            held, step = [], step + 1
+        held.append(row)
+    if held:
+        yield held
+
+
+def pack(rows: Sequence[Row], window: int) -> list[list[Row]]:
+    """Put rows into windows of `window` tokens: the longest first, each where it first fits.
+
+    All of them give one gradient, so that their order among themselves does not matter.
+    """
+    windows: list[list[Row]] = []
+    free: list[int] = []
+    for row in sorted(rows, key=lambda each: -len(each.input_ids)):
+        length = len(row.input_ids)
+        if length > window:
+            raise ValueError("a row is longer than the window")
+        at = next((i for i, left in enumerate(free) if left >= length), None)
+        if at is None:
+            at = len(windows)
+            windows.append([])
+            free.append(window)
+        windows[at].append(row)
+        free[at] -= length
+    return windows
+
+
+def batch_of(windows: Sequence[Sequence[Row]]) -> Batch:
+    """Windows as tensors, padded to the longest of them.
+
+    Positions begin at 0 in each document, and so do the padding's, which makes it a document of
+    its own. There is no attention mask: transformers reads the documents' bounds off the positions.
+    """
+    width = max([1, *(sum(len(row.input_ids) for row in rows) for rows in windows)])
+    shape = (max(1, len(windows)), width)
+    ids, labels = torch.zeros(shape, dtype=torch.long), torch.full(shape, IGNORED)
+    positions = torch.arange(width).repeat(shape[0], 1)
+    for i, rows in enumerate(windows):
+        at = 0
+        for row in rows:
+            end = at + len(row.input_ids)
+            ids[i, at:end] = torch.as_tensor(row.input_ids)
+            labels[i, at:end] = torch.as_tensor(row.labels)
+            positions[i, at:end] = torch.arange(end - at)
+            at = end
+        positions[i, at:] = torch.arange(width - at)
+    return {"input_ids": ids, "labels": labels, "position_ids": positions}
+
+
+def passes(rows: Sequence[Row], window: int, count: int) -> list[Batch]:
+    """The rows of one step as exactly `count` batches of about equal size; some may be padding."""
+    windows = pack(rows, window)
+    bounds = [len(windows) * i // count for i in range(count + 1)]
+    return [batch_of(windows[bounds[i] : bounds[i + 1]]) for i in range(count)]
+
+
+def check_step(window: int, step_tokens: int, field: str, longest: int | None) -> None:
+    """Check that rows of `window` tokens fit into a step and into the model.
+
+    Args:
+        window: `training.window`.
+        step_tokens: the stage's `batch_tokens`.
+        field: name of the stage's section, for the message.
+        longest: the model's greatest length; None where it states none.
+
+    Raises:
+        InputProblem: they do not.
+    """
+    if step_tokens < window:
+        raise InputProblem(
+            f"{field}.batch_tokens: {step_tokens} is less than training.window ({window}), so that "
+            "one row would not fit into a step. Raise batch_tokens or lower the window."
+        )
+    if longest is not None and window > longest:
+        raise InputProblem(
+            f"training.window: {window} is more than the {longest} tokens that the model can read "
+            "at once. Lower it."
+        )
+
+
+@torch.no_grad()
+def check_packing(model: Any) -> None:
+    """Check on two short rows that a model does not see from one document into the next.
+
+    Raises:
+        WorkProblem: it does.
+    """
+    device = model.device
+    rows = [whole_row([1, 2, 3]), whole_row([3, 2, 1, 2])]
+    batch = batch_of([rows])
+    seen = model(
+        input_ids=batch["input_ids"].to(device),
+        position_ids=batch["position_ids"].to(device),
+        use_cache=False,
+    ).logits[0, 3:]
+    alone = model(input_ids=torch.tensor([rows[1].input_ids], device=device), use_cache=False)
+    if not torch.allclose(seen, alone.logits[0], rtol=1e-3, atol=1e-3):
+        raise WorkProblem(
+            f"training: in {type(model).__name__} attention reaches from one packed document into "
+            "the next, so that it cannot be trained here. Use another architecture."
+        )

@@ -1,0 +1,192 @@
+"""Training: model n+1 from the mix, then from the skills set, by the Hugging Face trainer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, set_seed
+
+from configs.experiment import Stage, Training
+from configs.principles import Principles
+from configs.prompts import PromptFile
+from workers.checkpoints import CheckpointRef, load_model, load_tokenizer, publish_model
+from workers.mixing import MixRef, MixSpec, build_mix, iterate_mix
+from workers.optimising import StagePlan, run_stage, settled
+from workers.packing import Row, check_packing, check_step, reply_row, whole_row
+from workers.problems import InputProblem
+from workers.prompts import Prompts
+from workers.shuffling import order_key
+from workers.skills import SkillsSet, unusable_rows
+
+Progress = Callable[[str, int, int, dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class TrainSpec:
+    """What model n+1 is made from."""
+
+    parent: CheckpointRef
+    """Where it starts; config and tokenizer come from it in any case."""
+    reinitialise: bool
+    """Start from random weights that the seed draws, instead of the parent's."""
+    mix: MixSpec | None
+    """The corpus stage; None leaves it out."""
+    skills: SkillsSet | None
+    """The skills stage; None leaves it out."""
+    prompt_file: PromptFile
+    principles: Principles
+    training: Training
+    seed: int
+    home: str
+    """Folder that the checkpoints are published in."""
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What training made, and what it took."""
+
+    checkpoint: CheckpointRef
+    corpus_stage: CheckpointRef | None
+    """The model between the stages; None unless there are both."""
+    mix: MixRef | None
+    tokens_seen: int
+    """Tokens read in both stages."""
+    losses: dict[str, float]
+    """Mean loss over about the last quarter of each stage's steps, in nats a learned token."""
+    tokens_per_s: float
+    seconds: float
+
+
+def train(spec: TrainSpec, progress: Progress) -> TrainResult:
+    """Train and publish model n+1.
+
+    Equal specs give equal bytes in one numerics class: same threads, same kind of processor.
+
+    Raises:
+        InputProblem: settings that do not fit together, or exemplars that cannot be used.
+        WorkProblem: the loss is no number, memory is short, or the disk is full.
+    """
+    with settled(spec.training.threads):
+        tokenizer = load_tokenizer(spec.parent)
+        prompts = Prompts(spec.prompt_file, spec.principles, tokenizer)
+        model = _start(spec)
+        _check(spec, model)
+        lessons = _lessons(spec, prompts)
+        mix = build_mix(spec.mix, progress) if spec.mix is not None else None
+        plans = list(_plans(spec, mix, lessons))
+        about = {"parent": spec.parent.id, "mix": mix and mix.digest, "seed": spec.seed}
+        began = time.monotonic()
+        losses: dict[str, float] = {}
+        corpus_stage = None
+        for number, plan in enumerate(plans):
+            losses[plan.name] = run_stage(model, plan, spec.training, spec.seed, progress)
+            if number < len(plans) - 1:
+                corpus_stage = publish_model(model, tokenizer, Path(spec.home), about)
+        seconds = time.monotonic() - began
+        checkpoint = publish_model(model, tokenizer, Path(spec.home), about)
+    tokens = sum(plan.tokens for plan in plans)
+    return TrainResult(
+        checkpoint, corpus_stage, mix, tokens, losses, tokens / max(seconds, 1e-9), seconds
+    )
+
+
+def _start(spec: TrainSpec) -> Any:
+    set_seed(spec.seed)
+    if not spec.reinitialise:
+        return load_model(spec.parent)
+    config = AutoConfig.from_pretrained(
+        spec.parent.uri, local_files_only=True, trust_remote_code=False
+    )
+    return AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+
+
+def _check(spec: TrainSpec, model: Any) -> None:
+    longest = getattr(model.config, "max_position_embeddings", None)
+    settings = spec.training
+    for field, wanted in (("corpus", spec.mix), ("skills", spec.skills)):
+        if wanted is not None:
+            stage: Stage = getattr(settings, field)
+            check_step(settings.window, stage.batch_tokens, f"training.{field}", longest)
+    if spec.mix is not None and spec.mix.window != settings.window:
+        raise ValueError("the mix was planned for another window")
+    if spec.mix is None and spec.skills is None:
+        raise ValueError("there is nothing to train on")
+    if settings.num_gpus > 1:
+        raise InputProblem(
+            f"training.num_gpus: {settings.num_gpus}, and the trainer uses one GPU; set 0 or 1"
+        )
+    if settings.num_gpus and not torch.cuda.is_available():
+        raise InputProblem(
+            "training.num_gpus: 1, and PyTorch finds no GPU here; set 0, or look with `palimpsest "
+            "doctor`"
+        )
+    check_packing(model)
+
+
+def _plans(spec: TrainSpec, mix: MixRef | None, lessons: list[Row]) -> Iterator[StagePlan]:
+    if mix is not None:
+        yield StagePlan(
+            name="corpus",
+            settings=spec.training.corpus,
+            tokens=mix.tokens,
+            rows=lambda: (whole_row(row.input_ids) for row in iterate_mix(mix)),
+        )
+    if lessons:
+        order = list(_drawn(lessons, spec.training.skills.tokens, spec.seed))
+        yield StagePlan(
+            name="skills",
+            settings=spec.training.skills,
+            tokens=sum(len(lessons[index].input_ids) for index in order),
+            rows=lambda: (lessons[index] for index in order),
+        )
+
+
+def _lessons(spec: TrainSpec, prompts: Prompts) -> list[Row]:
+    """The exemplars as rows, of which the answers are learned."""
+    if spec.skills is None:
+        return []
+    exemplars = spec.skills.exemplars
+    bad = unusable_rows(exemplars, spec.principles, spec.prompt_file)
+    if bad:
+        raise InputProblem(
+            f"skills: exemplar {bad[0].line}: {bad[0].message}. {len(bad)} such problems in all; "
+            "`palimpsest skills check` lists them."
+        )
+    rows: list[Row] = []
+    for line, exemplar in enumerate(exemplars, 1):
+        prompt = (
+            prompts.rate(exemplar.text, exemplar.principles[0])
+            if exemplar.task == "rate"
+            else prompts.revise(exemplar.text, exemplar.principles)
+        )
+        row = reply_row(prompt, prompts.reply(exemplar.answer))
+        if len(row.input_ids) > spec.training.window:
+            raise InputProblem(
+                f"skills: exemplar {line} is {len(row.input_ids)} tokens long with its question "
+                f"and answer, over training.window ({spec.training.window}). Shorten it or raise "
+                "the window."
+            )
+        rows.append(row)
+    return rows
+
+
+def _drawn(lessons: list[Row], tokens: int, seed: int) -> Iterator[int]:
+    """Exemplars, by place, in freshly shuffled epochs, as many as fit into the token budget."""
+    left, epoch = tokens, 0
+    while True:
+        order = sorted(range(len(lessons)), key=lambda i: (order_key(seed, "skills", epoch, i), i))
+        for index in order:
+            left -= len(lessons[index].input_ids)
+            if left < 0:
+                if epoch == 0 and index == order[0]:
+                    raise InputProblem(
+                        f"training.skills.tokens: {tokens} is less than one exemplar; raise it"
+                    )
+                return
+            yield index
+        epoch += 1
