@@ -15,6 +15,7 @@ skills = typer.Typer(
 export = typer.Typer(
     no_args_is_help=True, help="Copy a corpus version or a checkpoint out of the home folder."
 )
+database = typer.Typer(no_args_is_help=True, help="Look after the record itself.")
 ExperimentName = Annotated[str, typer.Argument(help="Name of the experiment.")]
 ArmOption = Annotated[str, typer.Option(help="Arm.")]
 SeedOption = Annotated[int, typer.Option(help="Seed.")]
@@ -30,6 +31,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("import-gguf")(import_gguf)
     app.add_typer(export, name="export")
     app.add_typer(skills, name="skills")
+    app.add_typer(database, name="db")
 
 
 def init(
@@ -163,8 +165,21 @@ def skills_check(
 def import_gguf(
     source: Annotated[Path, typer.Argument(help="A GGUF file.")],
     out: Annotated[Path, typer.Argument(help="Folder to make.")],
+    chat_template: Annotated[
+        Path | None, typer.Option(help="Jinja file, for a GGUF that holds no chat template.")
+    ] = None,
 ) -> None:
     """Turn a GGUF file into a checked safetensors checkpoint."""
     from workers.gguf_import import import_gguf as convert
 
-    typer.echo(f"{convert(source, out)}: written and checked")
+    typer.echo(f"{convert(source, out, chat_template)}: written and checked")
+
+
+@database.command("upgrade")
+def db_upgrade(home: Home = DEFAULT_HOME) -> None:
+    """Bring the record's schema up to this version of the program."""
+    from db.sessions import upgrade
+    from flows.opening import database_url
+
+    upgrade(database_url(None, home.resolve()))
+    typer.echo("the schema is current")
