@@ -11,6 +11,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import MaxNLocator
 
 from flows.tables import ACTIONS, Z_95
 
@@ -24,7 +25,7 @@ ACTION_COLOURS = {
     "quarantine": "#D55E00",
 }
 INK = "#808488"
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.hashsalt": "palimpsest",
     "svg.fonttype": "none",
     "font.family": "sans-serif",
@@ -194,7 +195,7 @@ def _finish(axes: Axes, share: bool) -> None:
     if share:
         axes.set_ylim(0 if low < 0.5 else low, min(high, 1.01))
     axes.set_xlabel("generation")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(axis="y", alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
 

@@ -108,7 +108,7 @@ def perform(
     with context.write() as session:
         if output.record is not None:
             output.record(session)
-        costs = {**output.costs, "meta": output.meta}
+        costs: StageCosts = {**output.costs, "meta": output.meta}
         finish_stage(session, stage, output_digest=output.digest, output_uri=output.uri, **costs)  # pyright: ignore[reportCallIssue]
         use_stage(session, generation, stage, reused=False)
     context.reporter.redone += 1

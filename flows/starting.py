@@ -53,8 +53,8 @@ def write_config(
     experiment = parse(chosen, where=str(path))
     with whole_file(path.resolve()) as fresh:
         lines = [
-            "# An experiment of Palimpsest. Every field stands here with its default; delete what",
-            "# you do not change. Check it with `palimpsest run --dry-run` and `palimpsest doctor`.",
+            "# An experiment of Palimpsest. Every field stands here with its default; delete",
+            "# what you do not change. `palimpsest run --dry-run` and `palimpsest doctor` check it.",
             *_section(experiment, ""),
         ]
         fresh.write_text("\n".join(lines) + "\n", encoding="utf-8")

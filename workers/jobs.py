@@ -24,6 +24,7 @@ from workers.records import (
     REVISIONS,
     Document,
     Rating,
+    RatingStatus,
     Revision,
     from_table,
     text_digest,
@@ -145,7 +146,8 @@ class RateJob(_Asking):
     def give_up(self, part: Part, why: str) -> pa.Table:
         """Return ratings without a score."""
         rater = self.spec.checkpoint_id if self.spec else ""
-        failed = {p.id: (None, "engine_error") for p in self.principles.principles}
+        nothing: tuple[float | None, RatingStatus] = (None, "engine_error")
+        failed = {p.id: nothing for p in self.principles.principles}
         rows: list[Rating] = []
         for document in self.documents(part):
             rows += ratings_of(document.doc_id, document.text, failed, rater)

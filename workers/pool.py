@@ -163,10 +163,6 @@ class EnginePool:
         seconds, self.start_s = self.start_s, 0.0
         return seconds
 
-    def pids(self) -> list[int]:
-        """Process ids of the actors that run now."""
-        return [ray.get(m.actor.start.remote(m.spec)).pid for m in self._members if m.spec]
-
     def stop(self) -> None:
         """End every actor."""
         for member in self._members:
@@ -225,7 +221,7 @@ class EnginePool:
     ) -> str | None:
         """Note a finished part, or return why it failed."""
         try:
-            found = ray.get(reference)
+            found: Any = ray.get(reference)
         except (RayActorError, RayTaskError) as error:
             raise_ours(error)
             return last_line(error)

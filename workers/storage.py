@@ -122,7 +122,7 @@ def write_table(path: Path, table: pa.Table) -> str:
 
 def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
     """Read a Parquet file that this program wrote."""
-    return pq.read_table(path, columns=columns, partitioning=None)
+    return pq.ParquetFile(path).read(columns=columns)
 
 
 def sweep_unfinished(home: Path) -> int:

@@ -212,5 +212,5 @@ def test_ctrl_c_stops_with_a_word_and_leaves_nothing_running(tmp_path, times):
         time.sleep(1.0)
     assert process.wait(60) == 130
     assert "the same command goes on" in (tmp_path / "err.log").read_text()
-    gone, alive = psutil.wait_procs(family, timeout=20)
+    _, alive = psutil.wait_procs(family, timeout=20)
     assert not alive

@@ -6,6 +6,7 @@ import gc
 import os
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
+from typing import Literal, cast
 
 import torch
 from vllm import LLM, SamplingParams
@@ -41,7 +42,7 @@ class VllmEngine:
         self.usage = Usage()
         self._llm: LLM | None = LLM(
             model=spec.checkpoint_uri,
-            dtype=spec.dtype,
+            dtype=cast("Literal['float32', 'bfloat16', 'float16']", spec.dtype),
             max_model_len=spec.max_length,
             max_num_seqs=spec.batch,
             tensor_parallel_size=spec.tensor_parallel,

@@ -36,6 +36,6 @@ def write_items(path: Path, measures: list[Measure]) -> None:
 def read_items(path: Path, metric: str, variant: str = "") -> tuple[list[float], list[float]]:
     """Values and weights of a metric's items, in item order; empty where it has none."""
     table = read_table(path)
-    own = pc.and_(pc.equal(table["metric"], metric), pc.equal(table["variant"], variant))
+    own = (pc.field("metric") == metric) & (pc.field("variant") == variant)
     table = table.filter(own).sort_by("item")
     return table["value"].to_pylist(), table["weight"].to_pylist()
