@@ -24,7 +24,7 @@ def plan(experiment: Experiment) -> list[dict[str, Any]]:
     Raises:
         ConfigProblem: the experiment is on record with another config.
     """
-    done = _on_record(experiment)
+    done = _on_record(experiment, resolved_config(experiment))
     rows: list[dict[str, Any]] = []
     for seed in experiment.seeds:
         for index in range(experiment.generations + 1):
@@ -62,7 +62,7 @@ def _stages(experiment: Experiment, arm: ArmName, index: int) -> dict[str, int]:
     return {**before, "assemble": 1, **after}
 
 
-def _on_record(experiment: Experiment) -> Done:
+def _on_record(experiment: Experiment, config: dict[str, Any]) -> Done:
     home = home_of(experiment)
     if not record_exists(experiment, home):
         return {}
@@ -75,7 +75,7 @@ def _on_record(experiment: Experiment) -> Done:
             ).one_or_none()
             if row is None:
                 return {}
-            refuse_changes(experiment.name, row.config, resolved_config(experiment))
+            refuse_changes(experiment.name, row.config, config)
             found = session.execute(
                 select(Arm.name, Arm.seed, Generation.generation_index, Stage.stage)
                 .join(Generation, Generation.arm_id == Arm.id)

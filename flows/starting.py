@@ -54,7 +54,7 @@ def write_config(
     with whole_file(path.resolve()) as fresh:
         lines = [
             "# An experiment of Palimpsest. Every field stands here with its default; delete",
-            "# what you do not change. `palimpsest run --dry-run` and `palimpsest doctor` check it.",
+            "# what you do not change. `palimpsest run --dry-run` says what it would do.",
             *_section(experiment, ""),
         ]
         fresh.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -25,6 +25,7 @@ CORPUS_STAGE = "corpus_stage"
 
 
 def _oracle(subject: Subject) -> list[Measure]:
+    """The truth of a generated world: propensity, facts, and skill as rater and reviser."""
     # Imported when asked for, so that everything else runs with the oracle deleted.
     from workers.evaluation.oracle_tasks import model_measures
 

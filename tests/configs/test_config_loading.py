@@ -1,0 +1,136 @@
+"""Configs are closed and frozen; an error names the field, the value and the fix."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from configs.experiment import Experiment
+from configs.fingerprint import canonical_json, digest_of
+from configs.identity import differing_fields, forks, stage_fingerprints
+from configs.loading import ConfigProblem, load, parse
+from configs.principles import Principles, load_principles
+from configs.prompts import load_prompts
+
+SHIPPED = sorted(Path(__file__).parents[2].joinpath("configs").glob("*.yaml"))
+
+
+def refused(data) -> str:
+    with pytest.raises(ConfigProblem) as caught:
+        parse({"name": "x", **data})
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_shipped_configs_load_with_the_files_that_they_name(path):
+    experiment = load(path)
+    load_principles(experiment.principles)
+    load_prompts(experiment.model.prompts)
+    assert experiment.name == path.stem
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ({"ratting": {}}, ("ratting", "no such field", "'rating'")),
+        ({"rating": {"treshold": 0.5}}, ("rating.treshold", "'threshold'", "min_answer_mass")),
+        ({"rating": {"threshold": 1.5}}, ("rating.threshold", "1.5", "less than or equal to 1")),
+        ({"rating": {"threshold": -0.1}}, ("rating.threshold", "-0.1")),
+        ({"engine": {"kind": "vlm"}}, ("engine.kind", "'vlm'", "Did you mean 'vllm'?")),
+        ({"arms": ["revise"]}, ("arms", "control")),
+        ({"seeds": []}, ("seeds",)),
+        ({"corpus": {"kind": "files", "path": "x"}}, ("evaluation.tasks", "oracle")),
+        ({"gate": {"capability_metric": "oracle/facts_accuracy"}}, ("oracle audits",)),
+        ({"acceptance": {"length_ratio": [1.2, 1.5]}}, ("length_ratio",)),
+        ({"name": "No Spaces"}, ("name",)),
+    ],
+)
+def test_a_wrong_field_is_named_with_its_value_and_the_fix(data, words):
+    said = refused(data)
+    assert all(word in said for word in words), said
+
+
+def test_overrides_reach_into_sections_and_are_checked(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text("name: a\n")
+    assert load(path, ["rating.threshold=0.7", "seeds=[1,2]"]).rating.threshold == 0.7
+    for bad in ("rating.threshold", "name.x=1", "rating.threshold=[", "rating.treshold=1"):
+        with pytest.raises(ConfigProblem):
+            load(path, [bad])
+
+
+def test_files_that_are_no_config_are_refused(tmp_path):
+    for text, word in (("- a\n", "mapping"), ("a: [", "YAML"), ("name: a\nname: b\n", "twice")):
+        path = tmp_path / "bad.yaml"
+        path.write_text(text)
+        with pytest.raises(ConfigProblem, match=word):
+            load(path)
+    (tmp_path / "bad.yaml").write_bytes(b"name: \xff")
+    with pytest.raises(ConfigProblem, match="UTF-8"):
+        load(tmp_path / "bad.yaml")
+    with pytest.raises(ConfigProblem, match=r"microworld\.yaml"):
+        load(tmp_path / "microwrld.yaml")
+
+
+def test_a_config_is_frozen():
+    with pytest.raises(ValueError, match="frozen"):
+        Experiment(name="x").name = "y"  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_a_principle_needs_both_sides_with_an_evaluation_each():
+    good = load_principles("honesty-and-oversight").model_dump(mode="json")
+    Principles.model_validate(good)
+    for side in ("desirable", "undesirable"):
+        for field in (None, "evaluation", "capability"):
+            bad = load_principles("honesty-and-oversight").model_dump(mode="json")
+            holder = bad["principles"][0]
+            holder.pop(side) if field is None else holder[side].pop(field)
+            with pytest.raises(ValueError, match=side):
+                Principles.model_validate(bad)
+
+
+@pytest.mark.parametrize(
+    ("change", "allowed"),
+    [
+        ({"generations": 5}, True),
+        ({"generations": 1}, False),
+        ({"seeds": [0, 1]}, True),
+        ({"seeds": [1]}, False),
+        ({"arms": ["control", "revise", "filter"]}, True),
+        ({"evaluation": {"items": 7}}, True),
+        ({"engine": {"actors": 1}}, True),
+        ({"placement": {"home": "/elsewhere"}}, True),
+        ({"rating": {"threshold": 0.6}}, False),
+        ({"training": {"init": "parent"}}, False),
+        ({"engine": {"kind": "transformers"}}, False),
+        ({"gate": {"margin": 0.5}}, False),
+    ],
+)
+def test_an_experiment_is_extended_or_forked_and_never_silently_changed(change, allowed):
+    old = Experiment(name="x").model_dump(mode="json")
+    new = parse({"name": "x", **change}).model_dump(mode="json")
+    difference = differing_fields(old, new)
+    assert difference
+    assert (not forks(difference)) == allowed
+
+
+def test_placement_is_no_part_of_a_fingerprint_and_settings_are():
+    base = stage_fingerprints(parse({"name": "x"}))
+    placed = {"placement": {"home": "/y"}, "engine": {"actors": 1}, "training": {"threads": 2}}
+    assert stage_fingerprints(parse({"name": "z", **placed})) == base
+    changed = stage_fingerprints(parse({"name": "x", "rating": {"threshold": 0.6}}))
+    assert changed["rate"] == base["rate"]
+    assert changed["revise"] != base["revise"]
+
+
+@given(st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5) | st.booleans()))
+def test_equal_mappings_have_equal_digests_in_any_order(mapping):
+    turned = dict(reversed(list(mapping.items())))
+    assert digest_of(mapping) == digest_of(turned)
+
+
+@pytest.mark.parametrize("value", [float("nan"), {1: 2}, object(), Path("x"), {3, 4}])
+def test_what_cannot_be_serialised_stably_raises(value):
+    with pytest.raises(TypeError):
+        canonical_json(value)
