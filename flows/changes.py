@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db.models import Arm, Experiment, Generation, Stage, StageUse
-from flows.report import Change
+from flows.page import Change
 from workers.assembling import decided
 from workers.corpora.store import open_corpus
 

@@ -36,16 +36,15 @@ def status(
 ) -> None:
     """Show every arm and generation: what was done, what came of it, and what was decided."""
     from db.lineage import status as ask
-    from flows.tables import generation_table
+    from flows.summary import generation_table, print_whole
 
     with record(home) as database, database.readers() as session:
         found = ask(session, experiment)
     if as_json:
         print_json(found)
         return
-    console = Console()
     for each in found:
-        console.print(generation_table(each))
+        print_whole(generation_table(each))
 
 
 def compare(
@@ -57,16 +56,15 @@ def compare(
 ) -> None:
     """Compare two generations: differences of metrics with intervals, and of counts."""
     from db.lineage import status as ask
-    from flows.comparing import compare_generations, pick
-    from flows.tables import compare_table
+    from flows.comparing import compare_generations, items_of, pick
+    from flows.summary import compare_table, print_whole
 
     with record(home) as database, database.readers() as session:
         found = ask(session, experiment)[0]
-    first, second = pick(found, left), pick(found, right)
-    if as_json:
-        print_json(compare_generations(first, second))
-        return
-    Console().print(compare_table(first, second))
+        first, second = pick(found, left), pick(found, right)
+        items = items_of(session, first["checkpoint"]), items_of(session, second["checkpoint"])
+    compared = compare_generations(first, second, items)
+    print_json(compared) if as_json else print_whole(compare_table(compared))
 
 
 def report(

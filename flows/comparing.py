@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from db.models import Stage
+from workers.evaluation.items import read_items
+from workers.evaluation.statistics import paired_difference
 from workers.problems import InputProblem
 
 COUNTS = ("documents", "keep", "revise", "drop", "tag", "quarantine", "training_tokens")
@@ -33,20 +40,45 @@ def pick(experiment: dict[str, Any], name: str) -> dict[str, Any]:
     return found
 
 
-def compare_generations(left: dict[str, Any], right: dict[str, Any]) -> dict[str, Any]:
-    """Differences, right minus left, with the standard error of two independent estimates."""
+def items_of(session: Session, checkpoint: str | None) -> Path | None:
+    """File with the items of a checkpoint's newest evaluation; None where there is none."""
+    done = select(Stage).where(Stage.stage == "evaluate", Stage.status == "done")
+    for stage in session.scalars(done.order_by(Stage.id.desc())):
+        path = Path(stage.output_uri or "") / "items.parquet"
+        if stage.params["inputs"].get("checkpoint") == checkpoint and path.is_file():
+            return path
+    return None
+
+
+def compare_generations(
+    left: dict[str, Any],
+    right: dict[str, Any],
+    items: tuple[Path | None, Path | None] = (None, None),
+) -> dict[str, Any]:
+    """Differences, right minus left, with their standard errors.
+
+    Args:
+        left: a generation as `palimpsest status --json` gives it.
+        right: another.
+        items: files with the items of both evaluations; where they hold a metric's items for both,
+            its standard error is that of the paired difference, and otherwise that of two
+            independent estimates.
+    """
     metrics: dict[str, Any] = {}
     for name in sorted(set(left["metrics"]) & set(right["metrics"])):
         one, other = left["metrics"][name], right["metrics"][name]
         if one["value"] is None or other["value"] is None:
             continue
         errors = (one["stderr"], other["stderr"])
-        census = None in errors
+        paired = _paired_error(name, items)
+        independent = None if None in errors else math.hypot(*errors)
         metrics[name] = {
             "left": one["value"],
             "right": other["value"],
             "difference": other["value"] - one["value"],
-            "stderr": None if census else math.hypot(*errors),
+            "stderr": independent if paired is None else paired,
+            "paired": paired is not None,
+            "n": other["n"],
         }
     counts = {name: (left.get(name), right.get(name)) for name in COUNTS}
     return {
@@ -55,3 +87,15 @@ def compare_generations(left: dict[str, Any], right: dict[str, Any]) -> dict[str
         "corpora": [left["corpus"], right["corpus"]],
         "checkpoints": [left["checkpoint"], right["checkpoint"]],
     }
+
+
+def _paired_error(name: str, items: tuple[Path | None, Path | None]) -> float | None:
+    """Standard error of the difference over the items that both have, if they have the same."""
+    metric, _, variant = name.partition("@")
+    if items[0] is None or items[1] is None:
+        return None
+    one, weights = read_items(items[0], metric, variant)
+    other, _ = read_items(items[1], metric, variant)
+    if len(one) < 2 or len(one) != len(other):
+        return None
+    return paired_difference(other, one, weights)[1]

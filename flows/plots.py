@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import MaxNLocator
 
-from flows.tables import ACTIONS, Z_95
+from flows.summary import ACTIONS, Z_95
 
 # Okabe and Ito's palette: apart for every kind of colour vision.
 COLOURS = {"control": "#7f7f7f", "filter": "#E69F00", "revise": "#0072B2"}

@@ -17,12 +17,12 @@ from sqlalchemy import select
 
 from db.lineage import status
 from db.models import Run
-from db.records import require_experiment
+from db.records import require_experiment, set_experiment_status
 from db.sessions import Database
 from flows.changes import most_changed
 from flows.context import RunContext
-from flows.report import write_report
-from flows.tables import markdown_table, plain_rows
+from flows.page import write_report
+from flows.summary import markdown_table, plain_rows
 
 MOST_CHANGED = 40
 
@@ -65,6 +65,9 @@ def publish_progress(context: RunContext, seed: int, index: int) -> None:
 
 def publish_results(context: RunContext) -> Outcome:
     """Write the report, publish table, summary and link, and return what the run came to."""
+    with context.write() as session:
+        row = require_experiment(session, context.experiment.name)
+        set_experiment_status(session, row, "finished")
     found = standing(context)
     report = context.home / "reports" / f"{context.experiment.name}.html"
     write_experiment_report(context.database, context.experiment.name, report)

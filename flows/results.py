@@ -6,7 +6,7 @@ from rich.console import Console
 
 from flows.cli_options import print_json
 from flows.publishing import Outcome
-from flows.tables import generation_table
+from flows.summary import generation_table, print_whole
 
 
 def print_results(outcome: Outcome, as_json: bool) -> None:
@@ -15,7 +15,7 @@ def print_results(outcome: Outcome, as_json: bool) -> None:
         print_json(outcome.standing)
         return
     console = Console(highlight=False, soft_wrap=True)
-    console.print(generation_table(outcome.standing))
+    print_whole(generation_table(outcome.standing))
     if outcome.redone == 0:
         console.print(
             f"Everything was on record: {outcome.reused} stages reused, no model was called."

@@ -6,8 +6,8 @@ import jsonschema
 import pytest
 
 from flows.comparing import compare_generations, pick
-from flows.report import Change, verdict, write_report
-from flows.tables import cells, markdown_table, plain_rows, status_schema
+from flows.page import Change, verdict, write_report
+from flows.summary import cells, markdown_table, plain_rows, status_schema
 from workers.problems import InputProblem
 
 

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from flows import plots
-from flows.tables import Z_95, caption, cells
+from flows.summary import Z_95, caption, cells
 from flows.words import word_diff
 from workers.storage import whole_file
 
@@ -56,7 +56,7 @@ def write_report(
         loader=PackageLoader("flows"), autoescape=True, undefined=StrictUndefined
     )
     heads, body = cells(dict(experiment))
-    page = environment.get_template("report.html.j2").render(
+    page = environment.get_template("page.html.j2").render(
         experiment=experiment,
         verdict=verdict(experiment),
         figures=[
