@@ -32,7 +32,7 @@ def test_every_command_of_the_readme_is_one():
 
     known = {command.name or command.callback.__name__ for command in app.registered_commands}
     known |= {group.name for group in app.registered_groups}
-    for name in re.findall(r"palimpsest ([a-z-]+)", README):
+    for name in re.findall(r"(?:^|`)palimpsest ([a-z-]+)", README, re.MULTILINE):
         assert name in known, name
 
 
