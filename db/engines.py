@@ -146,7 +146,8 @@ def _problem_of(error: BaseException, url: URL, disconnected: bool) -> DatabaseP
             f"database {shown(url)}: {error} ({name}); {_SQLITE_REMEDIES[plain]}",
             transient=plain in _TRANSIENT_SQLITE,
         )
-    if disconnected:
+    # Ctrl-C in the middle of a statement looks like a lost connection, and is none.
+    if disconnected and isinstance(error, Exception):
         return unreachable(url, error)
     return None
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +11,21 @@ from typing import Any
 
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from flows import plots
-from flows.summary import Z_95, caption, cells
+from flows.summary import Z_95, caption, cells, seeds_of
 from flows.words import word_diff
 from workers.storage import whole_file
+
+# A diff of texts that share little takes time that grows with the square of their length.
+LONGEST_SHOWN = 8_000
+MAIN_ARMS = ("revise", "filter")
+VERDICT_METRICS = (
+    ("oracle/propensity", "true misaligned propensity"),
+    ("pairs/propensity", "share of pairs whose rejected side it prefers"),
+    ("bits_per_byte", "bits per byte of held-out text"),
+)
 
 
 @dataclass(frozen=True)
@@ -60,13 +71,16 @@ def write_report(
         experiment=experiment,
         verdict=verdict(experiment),
         figures=[
-            (figure.title, figure.text, Markup(figure.svg)) for figure in _figures(experiment)
+            (figure.title, embedded(figure, number))
+            for number, figure in enumerate(_figures(experiment))
         ],
+        bars=_bars(experiment),
         heads=[head.replace("-\n", "-").replace("\n", " ") for head in heads],
         body=body,
         caption=caption(dict(experiment)),
         gates=_gates(experiment),
-        changes=[(change, list(word_diff(change.before, change.after))) for change in changes],
+        changes=[(change, _diff(change), _is_long(change)) for change in changes],
+        longest=LONGEST_SHOWN,
         config=yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True),
         provenance=yaml.safe_dump(dict(provenance), sort_keys=False, allow_unicode=True),
     )
@@ -80,50 +94,109 @@ def _figures(experiment: Mapping[str, Any]) -> list[plots.Figure]:
     return [panel for panel in [*panels, plots.actions(experiment)] if panel is not None]
 
 
+def _is_long(change: Change) -> bool:
+    return max(len(change.before), len(change.after)) > LONGEST_SHOWN
+
+
+def _diff(change: Change) -> list[tuple[str, str]]:
+    return list(word_diff(change.before[:LONGEST_SHOWN], change.after[:LONGEST_SHOWN]))
+
+
+def embedded(figure: plots.Figure, number: int) -> Markup:
+    """A figure as it stands in the page: named, and apart from the other figures.
+
+    Every SVG of one page shares the page's ids and style, so ids get the figure's number, and
+    colours become variables that the page sets for light and dark.
+    """
+    svg = re.sub(r"<metadata>.*?</metadata>\s*", "", figure.svg, flags=re.DOTALL)
+    svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\1f{number}-", svg)
+    svg = re.sub(r": #([0-9a-f]{6})\b", r": var(--c-\1, #\1)", svg)
+    label = escape(f"{figure.title}. {figure.text}")
+    return Markup(svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1))
+
+
+def _bars(experiment: Mapping[str, Any]) -> str:
+    seeds = len(seeds_of(experiment))
+    if seeds > 1:
+        return (
+            f"Points are means over {seeds} seeds, bars ± one standard deviation, and faint lines "
+            "single seeds."
+        )
+    return "Bars are 95% intervals over items of one seed; a census has none."
+
+
 def verdict(experiment: Mapping[str, Any]) -> str:
-    """One sentence made of the numbers: the newest revised generation beside the control's."""
-    treated = _newest(experiment, "revise") or _newest(experiment, "filter")
-    control = _newest(experiment, "control")
-    if treated is None or control is None or treated["generation"] == 0:
-        return "No treated generation has been evaluated yet."
-    for metric, words in (
-        ("oracle/propensity", "true misaligned propensity"),
-        ("pairs/propensity", "share of pairs whose rejected side it prefers"),
-        ("bits_per_byte", "bits per byte of held-out text"),
-    ):
-        one, other = _estimate(treated, metric), _estimate(control, metric)
-        if one and other:
-            sentence = (
-                f"At generation {treated['generation']} the {treated['arm']} arm's {words} is "
-                f"{one}, and the control's is {other}"
-            )
-            facts = [_value(each, "oracle/facts_accuracy") for each in (treated, control)]
-            if None not in facts:
-                points = 100 * (facts[0] - facts[1])
-                sentence += f"; accuracy on facts differs by {points:+.1f} points"
-            return sentence + "."
-    return "No metric was measured on both the treated arm and the control."
+    """One sentence made of the numbers: a treated arm beside the control's same generation."""
+    arms = dict.fromkeys(arm["arm"] for arm in experiment["arms"])
+    treated = sorted(
+        (arm for arm in arms if arm != "control"),
+        key=lambda arm: MAIN_ARMS.index(arm) if arm in MAIN_ARMS else len(MAIN_ARMS),
+    )
+    for arm in treated:
+        own, control = _evaluated(experiment, arm), _evaluated(experiment, "control")
+        # A seed counts where both arms have it; otherwise seeds, not arms, would be compared.
+        pairs = [(own[key], control[key]) for key in own if key in control]
+        newest = max((row["generation"] for row, _ in pairs), default=0)
+        if newest > 0:
+            chosen = [pair for pair in pairs if pair[0]["generation"] == newest]
+            return _sentence(arm, newest, chosen)
+    return "No treated generation has been evaluated yet."
 
 
-def _newest(experiment: Mapping[str, Any], name: str) -> dict[str, Any] | None:
-    """The newest evaluated generation of an arm's first seed."""
-    for arm in experiment["arms"]:
-        if arm["arm"] == name:
-            done = [row for row in arm["generations"] if row["metrics"] and row["checkpoint"]]
-            return {"arm": name, **done[-1]} if done else None
-    return None
+def _evaluated(experiment: Mapping[str, Any], name: str) -> dict[tuple[int, int], dict[str, Any]]:
+    """The evaluated generations of an arm, by seed and index."""
+    return {
+        (arm["seed"], row["generation"]): row
+        for arm in experiment["arms"]
+        if arm["arm"] == name
+        for row in arm["generations"]
+        if row["metrics"] and row["checkpoint"]
+    }
+
+
+def _sentence(
+    arm: str, generation: int, pairs: Sequence[tuple[dict[str, Any], dict[str, Any]]]
+) -> str:
+    for metric, words in VERDICT_METRICS:
+        one = _estimate([row for row, _ in pairs], metric)
+        other = _estimate([row for _, row in pairs], metric)
+        if one is None or other is None:
+            continue
+        over = f" (mean ± sd over {len(pairs)} seeds)" if len(pairs) > 1 else ""
+        sentence = (
+            f"At generation {generation} the {arm} arm's {words} is {one}, and the control's is "
+            f"{other}{over}"
+        )
+        facts = [
+            100 * (values[0] - values[1])
+            for row, control in pairs
+            if None
+            not in (values := [_value(each, "oracle/facts_accuracy") for each in (row, control)])
+        ]
+        if facts:
+            sentence += f"; accuracy on facts differs by {statistics.mean(facts):+.1f} points"
+        return sentence + "."
+    return (
+        f"At generation {generation} no metric was measured on both the {arm} arm and the control."
+    )
 
 
 def _value(row: Mapping[str, Any], metric: str) -> Any:
     return row["metrics"].get(metric, {}).get("value")
 
 
-def _estimate(row: Mapping[str, Any], metric: str) -> str | None:
-    found = row["metrics"].get(metric)
-    if found is None or found["value"] is None:
+def _estimate(rows: Sequence[Mapping[str, Any]], metric: str) -> str | None:
+    """One seed: value and 95% half width; several: mean and standard deviation."""
+    values = [_value(row, metric) for row in rows]
+    if None in values:
         return None
-    half = "" if found["stderr"] is None else f" ± {Z_95 * found['stderr']:.3f}"
-    return f"{found['value']:.3f}{half}"
+    half: float | None = None
+    if len(values) > 1:
+        half = statistics.stdev(values)
+    elif rows[0]["metrics"][metric]["stderr"] is not None:
+        half = Z_95 * rows[0]["metrics"][metric]["stderr"]
+    shown = f"{statistics.mean(values):.3f}"
+    return shown if half is None else f"{shown} ± {half:.3f}"
 
 
 def _gates(experiment: Mapping[str, Any]) -> list[tuple[str, int, int, str, str]]:

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import MaxNLocator
 
-from flows.summary import ACTIONS, Z_95
+from flows.summary import ACTIONS, Z_95, seeds_of
 
 # Okabe and Ito's palette: apart for every kind of colour vision.
 COLOURS = {"control": "#7f7f7f", "filter": "#E69F00", "revise": "#0072B2"}
@@ -79,19 +79,26 @@ def trajectory(experiment: Mapping[str, Any], panel: Panel) -> Figure | None:
         axes = canvas.subplots()
         ends: list[tuple[float, str, str]] = []
         texts: list[str] = []
-        for arm in arms:
+        for place, arm in enumerate(arms):
             for number, (metric, suffix) in enumerate(panel.metrics):
                 series = _series(experiment, arm, metric)
                 if not series:
                     continue
-                _line(axes, series, COLOURS.get(arm, INK), dashed=number > 0)
+                colour = COLOURS.get(arm, INK)
+                for own in _of_seeds(experiment, arm, metric):
+                    axes.plot(*own, color=colour, lw=0.7, alpha=0.4, ls="--" if number else "-")
+                # A step aside for each arm: error bars that lie on each other cannot be read.
+                aside = 0.04 * (place - (len(arms) - 1) / 2)
+                _line(axes, series, colour, dashed=number > 0, aside=aside)
                 ends.append((series[-1][1], f"{arm}{suffix}", COLOURS.get(arm, INK)))
-                said = ", ".join(f"generation {x}: {y:.3f} ± {e:.3f}" for x, y, e in series)
+                said = ", ".join(
+                    f"generation {x}: {y:.3f}" + (f" ± {e:.3f}" if e else "") for x, y, e in series
+                )
                 texts.append(f"{arm}{suffix}: {said}")
         if not ends:
             return None
-        _label_ends(axes, ends)
         _finish(axes, panel.share)
+        _label_ends(axes, ends)
         return Figure(panel.title, "; ".join(texts), _svg(canvas))
 
 
@@ -157,15 +164,35 @@ def _series(experiment: Mapping[str, Any], arm: str, metric: str) -> Series:
         if not known:
             continue
         values = [each["value"] for each in known]
-        half = Z_95 * (known[0]["stderr"] or 0.0)
+        half = 0.0
         if len(values) > 1:
             half = statistics.stdev(values)
+        elif len(seeds_of(experiment)) == 1:
+            half = Z_95 * (known[0]["stderr"] or 0.0)
         series.append((index, statistics.mean(values), half))
     return series
 
 
-def _line(axes: Axes, series: Series, colour: str, dashed: bool) -> None:
+def _of_seeds(
+    experiment: Mapping[str, Any], arm: str, metric: str
+) -> list[tuple[list[int], list[float]]]:
+    """Generations and values of each seed alone, where there are several."""
+    if len(seeds_of(experiment)) < 2:
+        return []
+    lines: list[tuple[list[int], list[float]]] = []
+    for each in (each for each in experiment["arms"] if each["arm"] == arm):
+        points = [
+            (row["generation"], row["metrics"][metric]["value"])
+            for row in each["generations"]
+            if row["metrics"].get(metric, {}).get("value") is not None
+        ]
+        lines.append(([x for x, _ in points], [y for _, y in points]))
+    return lines
+
+
+def _line(axes: Axes, series: Series, colour: str, dashed: bool, aside: float) -> None:
     x, y, half = zip(*series, strict=True)
+    x = [index + aside for index in x]
     style = "--" if dashed else "-"
     axes.errorbar(x, y, yerr=half, color=colour, linestyle=style, marker="o", ms=4, capsize=3)
 
@@ -173,12 +200,16 @@ def _line(axes: Axes, series: Series, colour: str, dashed: bool) -> None:
 def _label_ends(axes: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
     """Name each line at its right end, moved apart where lines end together."""
     low, high = axes.get_ylim()
-    low = min(low, 0.0) if axes.get_ylim()[0] < 0.3 * high else low
     step = 0.085 * (high - low)
-    placed: float | None = None
-    for value, name, colour in sorted(ends):
-        height = value if placed is None else max(value, placed + step)
-        placed = height
+    heights: list[float] = []
+    for value, _, _ in sorted(ends):
+        heights.append(value if not heights else max(value, heights[-1] + step))
+    # What was pushed past the top comes down again, and pushes the ones under it.
+    ceiling = high
+    for place in reversed(range(len(heights))):
+        heights[place] = min(heights[place], ceiling)
+        ceiling = heights[place] - step
+    for height, (_, name, colour) in zip(heights, sorted(ends), strict=True):
         axes.annotate(
             name,
             xy=(1.02, height),
@@ -193,7 +224,9 @@ def _label_ends(axes: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
 def _finish(axes: Axes, share: bool) -> None:
     low, high = axes.get_ylim()
     if share:
-        axes.set_ylim(0 if low < 0.5 else low, min(high, 1.01))
+        high = min(high, 1.01)
+        # Ten points at least: stretched over the whole height, noise would look like an effect.
+        axes.set_ylim(0 if low < 0.5 else max(0.0, min(low, high - 0.1)), high)
     axes.set_xlabel("generation")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(axis="y", alpha=0.25)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -56,6 +56,8 @@ class Row:
     arm: str
     generation: int
     generations: tuple[dict[str, Any], ...]
+    several: bool
+    """Whether the experiment has several seeds, of which this row may hold one."""
 
     def count(self, action: str) -> str:
         """Mean number of documents over the seeds."""
@@ -63,7 +65,10 @@ class Row:
         return f"{statistics.mean(counts):,.0f}" if counts else ""
 
     def value(self, column: Column) -> str:
-        """One seed: value and 95% half width; several: mean and standard deviation."""
+        """One seed: value and 95% half width; several: mean and standard deviation.
+
+        One of several seeds alone has no deviation, and gets no ±.
+        """
         found = [each["metrics"].get(column.metric) for each in self.generations]
         known = [each for each in found if each is not None and each["value"] is not None]
         if not known:
@@ -72,7 +77,7 @@ class Row:
         mean, spread = statistics.mean(values), None
         if len(values) > 1:
             spread = statistics.stdev(values)
-        elif known[0]["stderr"] is not None:
+        elif not self.several and known[0]["stderr"] is not None:
             spread = Z_95 * known[0]["stderr"]
         scale, digits = (100, 1) if column.percent else (1, 3)
         shown = f"{scale * mean:.{digits}f}"
@@ -95,12 +100,18 @@ def rows_of(experiment: dict[str, Any]) -> list[Row]:
         for generation in arm["generations"]:
             found.setdefault((arm["arm"], generation["generation"]), []).append(generation)
     order = sorted(found, key=lambda key: (names.index(key[0]), key[1]))
-    return [Row(arm, index, tuple(found[arm, index])) for arm, index in order]
+    several = len(seeds_of(experiment)) > 1
+    return [Row(arm, index, tuple(found[arm, index]), several) for arm, index in order]
+
+
+def seeds_of(experiment: Mapping[str, Any]) -> list[int]:
+    """The seeds, in order."""
+    return sorted({arm["seed"] for arm in experiment["arms"]})
 
 
 def caption(experiment: dict[str, Any]) -> str:
     """What the numbers after ± are, and what the seeds are."""
-    seeds = sorted({arm["seed"] for arm in experiment["arms"]})
+    seeds = seeds_of(experiment)
     if len(seeds) < 2:
         return "Values in percent where they are shares; ± is half a 95% interval over items."
     shared = (
@@ -108,7 +119,15 @@ def caption(experiment: dict[str, Any]) -> str:
         if experiment["seeds_share_generation_0"]
         else ""
     )
-    return f"Mean ± standard deviation over {len(seeds)} seeds.{shared}"
+    uneven = (
+        " A seed that stopped early is missing from its later rows."
+        if len({len(row.generations) for row in rows_of(experiment)}) > 1
+        else ""
+    )
+    return (
+        f"Values in percent where they are shares; mean ± standard deviation over {len(seeds)} "
+        f"seeds.{uneven}{shared}"
+    )
 
 
 def _shown(rows: Sequence[Row]) -> tuple[list[str], list[Column]]:

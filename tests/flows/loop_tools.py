@@ -41,24 +41,25 @@ def run(folder: Path, *words: str, timeout: float = 400, **more: str) -> tuple[i
     try:
         status = process.wait(timeout)
     finally:
-        kill_tree(process.pid)
+        kill_tree(process)
     out, err = (log.read_bytes()[size:].decode() for log, size in zip(logs, sizes, strict=True))
     return status, out, err
 
 
-def kill_tree(pid: int) -> None:
+def kill_tree(process: subprocess.Popen[bytes]) -> None:
     """Kill a process and all that it started, as a machine that goes down would."""
     try:
-        root = psutil.Process(pid)
+        root = psutil.Process(process.pid)
         family = [root, *root.children(recursive=True)]
     except psutil.NoSuchProcess:
-        return
-    for process in family:
+        family = []
+    for member in family:
         try:
-            process.kill()
+            member.kill()
         except psutil.NoSuchProcess:
             continue
-    psutil.wait_procs(family, timeout=20)
+    psutil.wait_procs(family[1:], timeout=20)
+    process.wait(20)
 
 
 def status(folder: Path, name: str = "microworld-tiny") -> dict:

@@ -27,7 +27,7 @@ def test_thirty_kills_at_random_moments_end_in_the_bytes_of_an_uninterrupted_run
         while process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.05)
         if process.poll() is None:
-            kill_tree(process.pid)
+            kill_tree(process)
             killed += 1
             continue
         assert process.returncode == 0, (folder / "err.log").read_text()

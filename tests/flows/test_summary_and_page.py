@@ -136,3 +136,46 @@ def test_a_comparison_has_differences_and_their_error():
     assert compared["stderr"] == pytest.approx(0.01 * 2**0.5)
     with pytest.raises(InputProblem, match="control:1:0"):
         pick(found, "control:9")
+
+
+def test_one_seed_of_several_alone_has_no_deviation():
+    found = experiment(seeds=(0, 1, 2))
+    for arm in found["arms"][2:]:
+        arm["generations"] = arm["generations"][:1]
+    rows = plain_rows(found)
+    assert rows[3]["propensity"] == "10.0"
+    assert "stopped early" in markdown_table(found)
+
+
+def test_the_verdict_is_about_one_generation_and_every_seed():
+    found = experiment(seeds=(0, 1, 2))
+    assert "is 0.120 ± 0.020, and the control's is 0.420 ± 0.020" in verdict(found)
+    assert "over 3 seeds" in verdict(found)
+    found = experiment()
+    found["arms"][0]["generations"].append(generation(2, 0.9))
+    assert verdict(found).startswith("At generation 1 ")
+    assert "0.900" not in verdict(found)
+
+
+def test_every_figure_is_named_and_shares_no_id_with_another(tmp_path):
+    text = page(tmp_path, experiment(seeds=(0, 1)))
+    ids = re.findall(r'\bid="([^"]+)"', text)
+    assert len(ids) == len(set(ids)) > 0
+    figures = re.findall(r"<svg [^>]*>", text)
+    assert figures and all('role="img" aria-label="' in figure for figure in figures)
+    wanted = re.findall(r'(?:href="#|url\(#)([^")]+)', text)
+    assert set(wanted) <= set(ids)
+
+
+def test_a_long_document_is_shown_in_part_and_soon(tmp_path):
+    long = Change(*CHANGE_HEAD, "a " * 100_000, "b " * 100_000, (), None, None, None)
+    text = page(tmp_path, experiment(), (long,))
+    assert "Only the first" in text
+    assert len(text) < 300_000
+
+
+def test_the_same_record_gives_the_same_page(tmp_path):
+    assert page(tmp_path, experiment()) == page(tmp_path, experiment())
+
+
+CHANGE_HEAD = ("doc-1", "revise", 0, 1, "revise", "accepted")
