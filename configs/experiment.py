@@ -224,9 +224,9 @@ class Training(Section):
 
     init: Literal["scratch", "base", "parent"] = "base"
     """Start from random weights, from the configured model, or from model n."""
-    corpus: Stage = Stage(tokens=200_000, learning_rate=1e-3)
+    corpus: Stage = Stage(tokens=150_000, learning_rate=5e-4, batch_tokens=2048)
     """First stage: documents of the mix, loss on every token."""
-    skills: Stage = Stage(tokens=100_000, learning_rate=5e-4)
+    skills: Stage = Stage(tokens=100_000, learning_rate=2e-4, batch_tokens=2048, warmup_steps=10)
     """Second stage: post-training on the skills set, loss on the answers."""
     window: Positive = 256
     """Packed row length in tokens; attention stays inside each document."""
