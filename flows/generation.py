@@ -132,7 +132,8 @@ def _metric(context: RunContext, arm: ArmState, name: str) -> gates.Metric:
     with context.database.readers() as session:
         checkpoint = find_checkpoint(session, arm.checkpoints[-1].id)
         rows = evaluations_of(session, checkpoint, variant="") if checkpoint else []
-    found = [row for row in rows if row.metric == name]
+    recipe = arm.evaluations[-1].name
+    found = [row for row in rows if row.metric == name and row.recipe_id == recipe]
     if not found:
         return gates.Metric(None, None, 0)
     return gates.Metric(found[-1].value, found[-1].stderr, found[-1].n)

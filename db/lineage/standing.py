@@ -9,7 +9,15 @@ from typing import Any, cast
 from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.orm import Session, joinedload
 
-from db.models import Arm, Evaluation, Experiment, GateDecision, Generation
+from db.models import (
+    Arm,
+    Evaluation,
+    Experiment,
+    GateDecision,
+    Generation,
+    Stage,
+    StageUse,
+)
 from db.records.experiments import list_experiments, require_experiment
 
 SHARED_GENERATION_0 = ("seeds_share_generation_0",)
@@ -60,6 +68,7 @@ def _experiment(session: Session, row: Experiment, shared: bool | None) -> dict[
     ).all()
     metrics = _metrics(session, of_experiment)
     gates = _gates(session, of_experiment)
+    recipes = _recipes(session, of_experiment)
     by_arm: dict[int, list[Generation]] = defaultdict(list)
     for generation in generations:
         by_arm[generation.arm_id].append(generation)
@@ -68,7 +77,7 @@ def _experiment(session: Session, row: Experiment, shared: bool | None) -> dict[
         "status": row.status,
         "created_at": row.created_at.isoformat(),
         "seeds_share_generation_0": shared,
-        "arms": [_arm(arm, by_arm[arm.id], metrics, gates) for arm in arms],
+        "arms": [_arm(arm, by_arm[arm.id], metrics, gates, recipes) for arm in arms],
     }
 
 
@@ -77,12 +86,13 @@ def _arm(
     generations: Iterable[Generation],
     metrics: Mapping[str, Iterable[Evaluation]],
     gates: Mapping[int, Iterable[GateDecision]],
+    recipes: Mapping[int, set[str]],
 ) -> dict[str, Any]:
     rows = [
         _generation(
             generation,
             generation.id == arm.promoted_generation_id,
-            [row for key in _subject_keys(generation) for row in metrics.get(key, ())],
+            _own_last(generation, metrics, recipes.get(generation.id, set())),
             gates.get(generation.id, ()),
         )
         for generation in generations
@@ -161,6 +171,32 @@ def _metrics(session: Session, of_experiment: ColumnElement[bool]) -> dict[str, 
     for row in session.scalars(wanted):
         metrics[row.subject_key].append(row)
     return metrics
+
+
+def _own_last(
+    generation: Generation, metrics: Mapping[str, Iterable[Evaluation]], recipes: set[str]
+) -> list[Evaluation]:
+    """Numbers about a generation's subjects, those of its own evaluation last, so that they show.
+
+    One checkpoint may have been evaluated for several seeds or experiments, on other items.
+    """
+    found = [row for key in _subject_keys(generation) for row in metrics.get(key, ())]
+    return sorted(found, key=lambda row: row.recipe_id in recipes)
+
+
+def _recipes(session: Session, of_experiment: ColumnElement[bool]) -> dict[int, set[str]]:
+    """Recipes of the stages that each generation used."""
+    wanted = (
+        select(StageUse.generation_id, Stage.recipe_id)
+        .join(Stage, Stage.id == StageUse.stage_id)
+        .join(Generation, Generation.id == StageUse.generation_id)
+        .join(Generation.arm)
+        .where(of_experiment)
+    )
+    recipes: dict[int, set[str]] = defaultdict(set)
+    for generation, recipe in session.execute(wanted):
+        recipes[generation].add(recipe)
+    return recipes
 
 
 def _gates(session: Session, of_experiment: ColumnElement[bool]) -> dict[int, list[GateDecision]]:
