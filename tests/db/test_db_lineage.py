@@ -20,6 +20,8 @@ from db.records import (
     EvaluationRow,
     add_checkpoint,
     add_corpus_version,
+    ensure_arm,
+    ensure_generation,
     find_checkpoint,
     find_corpus_version,
     find_experiment,
@@ -27,6 +29,9 @@ from db.records import (
     list_experiments,
     record_evaluations,
     register_experiment,
+    set_generation,
+    start_stage,
+    use_stage,
 )
 from db.sessions import Database
 
@@ -115,7 +120,7 @@ def test_status_asks_the_database_as_often_for_many_generations_as_for_few(
     event.listen(database.engine, "before_cursor_execute", lambda *args: asked.append(str(args[2])))
     with database.readers() as session:
         status(session)
-    assert len([sql for sql in asked if sql.startswith("SELECT")]) <= 5
+    assert len([sql for sql in asked if sql.startswith("SELECT")]) <= 6
 
 
 def test_show_tells_what_made_a_checkpoint_and_at_what_cost(reader: Session) -> None:
@@ -294,3 +299,23 @@ def _counts(session: Session) -> dict[str, int]:
         table: session.execute(text(f"SELECT count(*) FROM {table}")).scalar_one()
         for table in Base.metadata.tables
     }
+
+
+def test_status_shows_a_generation_the_numbers_of_its_own_evaluation(database: Database) -> None:
+    """One checkpoint stands in two arms, evaluated for each on other items."""
+    with database.sessions.begin() as session:
+        experiment = register_experiment(session, "shared", {}, {})
+        checkpoint = add_checkpoint(session, digest("shared"), uri="file:///m")
+        for seed in (0, 1):
+            arm = ensure_arm(session, experiment, "control", seed)
+            generation = ensure_generation(session, arm, 0)
+            set_generation(session, generation, checkpoint_id=checkpoint.id)
+            recipe = digest(f"evaluate {seed}")
+            stage = start_stage(session, recipe, stage="evaluate", algorithm_version="1", params={})
+            row = EvaluationRow("bits_per_byte", "bits_per_byte", 0.5 + seed, 10)
+            record_evaluations(session, checkpoint, [row], recipe_id=recipe)
+            use_stage(session, generation, stage, reused=False)
+    with database.readers() as session:
+        arms = status(session, "shared")[0]["arms"]
+    shown = [arm["generations"][0]["metrics"]["bits_per_byte"]["value"] for arm in arms]
+    assert shown == [0.5, 1.5]
