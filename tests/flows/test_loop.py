@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import sqlite3
+import subprocess
 import time
 from importlib import resources
 from pathlib import Path
@@ -163,17 +164,40 @@ def test_promotion_by_hand_and_back(finished):
     assert status(finished)["arms"][1]["promoted_generation"] == 0
 
 
-def test_two_actors_and_no_oracle_give_the_same_corpora_and_checkpoints(finished, tmp_path):
-    """Run a copy of the program in which the oracle's module is deleted, with two actors."""
+def kill_an_actor(process: subprocess.Popen[bytes], log: Path) -> bool:
+    """Kill one of the engine actors while it works on a shard; whether there was one to kill."""
+    while process.poll() is None:
+        at_work = [
+            child
+            for child in psutil.Process(process.pid).children(recursive=True)
+            if "EngineActor.work" in " ".join(child.cmdline())
+        ]
+        if at_work and "rate documents" in log.read_text():
+            at_work[0].kill()
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def test_two_actors_a_dead_one_and_no_oracle_give_the_same_bytes(finished, tmp_path):
+    """Run a copy of the program in which the oracle's module is deleted, and kill an actor."""
     copy = tmp_path / "program"
     for name in ("configs", "workers", "db", "flows"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     (copy / "workers" / "microworld" / "oracle.py").unlink()
     (copy / "workers" / "evaluation" / "oracle_tasks.py").unlink()
     words = ["--set", "evaluation.tasks=[bits_per_byte, rater]", "--set", "engine.actors=2"]
-    code, _, err = run(tmp_path / "run", "run", str(TINY), *words, PYTHONPATH=str(copy))
-    assert code == 0, err
-    assert digests(status(tmp_path / "run")) == digests(status(finished))
+    folder = tmp_path / "run"
+    process = start(folder, "run", str(TINY), *words, PYTHONPATH=str(copy))
+    try:
+        killed = kill_an_actor(process, folder / "err.log")
+        assert process.wait(400) == 0, (folder / "err.log").read_text()
+    finally:
+        kill_tree(process)
+    assert killed
+    attempts = rows_of(folder, "SELECT max(attempts), count(*) FROM shard_ledger")
+    assert attempts[0][0] >= 2
+    assert digests(status(folder)) == digests(status(finished))
 
 
 def test_a_kill_at_any_moment_ends_in_the_same_bytes(finished, tmp_path):
