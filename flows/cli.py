@@ -42,8 +42,11 @@ class Interrupted(Exception):
 @contextmanager
 def interruptible() -> Iterator[None]:
     """Let Ctrl-C end a run with a word on what was kept."""
+    from flows.interrupting import heard
+
     try:
-        yield
+        with heard():
+            yield
     except KeyboardInterrupt:
         raise Interrupted from None
 
@@ -73,10 +76,10 @@ def run(
 
 def execute(config: Path, overrides: list[str], as_json: bool) -> None:
     """Run the flow and print what came of it."""
-    from flows.bootstrap import bootstrap
-    from flows.results import print_results
-
     with interruptible():
+        from flows.bootstrap import bootstrap
+        from flows.results import print_results
+
         outcome = bootstrap(str(config), overrides)
     print_results(outcome, as_json)
 
@@ -114,9 +117,9 @@ def preview(
     as_json: AsJson = False,
 ) -> None:
     """Rate and revise a few documents; show before, after, score and reason. Records nothing."""
-    from flows.previewing import preview_documents, print_preview
-
     with interruptible():
+        from flows.previewing import preview_documents, print_preview
+
         rows = preview_documents(load(config, overrides or []), count)
     print_json(rows) if as_json else print_preview(rows)
 

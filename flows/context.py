@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -96,10 +97,10 @@ class RunContext:
         if self._pool is not None:
             self._pool.stop()
             self._pool = None
-        import ray
-
-        if ray.is_initialized():
-            ray.shutdown()
+        # Looked up and not imported: an interrupt may have left an import of it half done.
+        leave = getattr(sys.modules.get("ray"), "shutdown", None)
+        if leave is not None:
+            leave()
 
 
 _current: RunContext | None = None

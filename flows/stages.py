@@ -21,6 +21,7 @@ from db.records import (
     use_stage,
 )
 from flows.context import RunContext
+from flows.interrupting import stop_if_asked
 from workers.versions import ALGORITHM_VERSIONS
 
 
@@ -84,6 +85,7 @@ def perform(
         whole: whether a recorded output's bytes are still there.
         numerics: what the arithmetic depends on beside the recipe; recorded, not identity.
     """
+    stop_if_asked()
     with context.database.readers() as session:
         found = find_stage(session, recipe.id)
     if found is not None and found.status == "done":

@@ -25,6 +25,7 @@ from db.records import (
 )
 from flows import steps
 from flows.context import ArmState, RunContext
+from flows.interrupting import stop_if_asked
 from flows.stages import Finished, Recipe, perform
 from workers.checkpoints import CheckpointRef, open_checkpoint
 from workers.corpora.sources import source_signature
@@ -322,6 +323,7 @@ def _remotely(
     began = {"": time.monotonic()}
 
     def show(what: str, done: int, total: int, figures: dict[str, Any]) -> None:
+        stop_if_asked()
         # A task begins where the one before it was last heard of.
         start = began.setdefault(what, max(began.values()))
         began[""] = time.monotonic()

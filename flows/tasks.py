@@ -13,6 +13,7 @@ from configs.experiment import Arm as ArmName
 from db.models import Stage
 from flows import steps, succession
 from flows.context import ArmState, current
+from flows.interrupting import stop_if_asked
 from workers.jobs import Job
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def shard_group(stage: str, recipe_id: str, shards: list[int]) -> list[ShardResu
     total = sum(job.corpus.shards[index].documents for index in shards)
     for result in context.pool().run(job, shards):
         steps.note_shard(context, row, result)
+        stop_if_asked()
         results.append(result)
         done = sum(each.documents for each in results)
         tokens = sum(r.usage.prompt_tokens + r.usage.output_tokens for r in results)

@@ -1,5 +1,6 @@
 """The whole loop, every part real: vLLM on Ray, training, Prefect and SQL."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -164,17 +165,14 @@ def test_promotion_by_hand_and_back(finished):
     assert status(finished)["arms"][1]["promoted_generation"] == 0
 
 
-def kill_an_actor(process: subprocess.Popen[bytes], log: Path) -> bool:
-    """Kill one of the engine actors while it works on a shard; whether there was one to kill."""
+def kill_an_actor(process: subprocess.Popen[bytes]) -> bool:
+    """Kill the first engine actor that is seen at work on a shard; whether one was seen."""
     while process.poll() is None:
-        at_work = [
-            child
-            for child in psutil.Process(process.pid).children(recursive=True)
-            if "EngineActor.work" in " ".join(child.cmdline())
-        ]
-        if at_work and "rate documents" in log.read_text():
-            at_work[0].kill()
-            return True
+        for child in psutil.Process(process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if "EngineActor.work" in " ".join(child.cmdline()):
+                    child.kill()
+                    return True
         time.sleep(0.01)
     return False
 
@@ -190,7 +188,7 @@ def test_two_actors_a_dead_one_and_no_oracle_give_the_same_bytes(finished, tmp_p
     folder = tmp_path / "run"
     process = start(folder, "run", str(TINY), *words, PYTHONPATH=str(copy))
     try:
-        killed = kill_an_actor(process, folder / "err.log")
+        killed = kill_an_actor(process)
         assert process.wait(400) == 0, (folder / "err.log").read_text()
     finally:
         kill_tree(process)
