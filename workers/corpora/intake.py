@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sqlite3
-import tempfile
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -12,13 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from configs.experiment import Corpus, CorpusOptions
-from workers.corpora.sources import HASHED_ID_LENGTH, Found, stream
+from workers.corpora.known_ids import KnownIds
+from workers.corpora.sources import Found, stream
 from workers.corpora.store import CorpusRef, CorpusWriter
 from workers.problems import InputProblem
 from workers.records import Document, Quarantined, Split, text_digest
 
+HASHED_ID_LENGTH = 32
 LONGEST_ID = 512
 DUPLICATE = "duplicate text"
+HELD_OUT_DIGITS = 13
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +46,12 @@ def import_corpus(
 
     Raises:
         InputProblem: the source cannot be used, or no document of it can.
+        WorkProblem: the disk is full.
     """
     quarantined: list[Quarantined] = []
     counts: Counter[Split] = Counter()
     with ExitStack() as stack:
-        known = stack.enter_context(_KnownIds())
+        known = stack.enter_context(KnownIds(home))
         writers: dict[Split, CorpusWriter] = {
             split: stack.enter_context(CorpusWriter(home, intake.shard_documents))
             for split in ("train", "held_out")
@@ -69,29 +71,47 @@ def import_corpus(
         return ImportResult(writers["train"].finish(), held_out, tuple(quarantined))
 
 
-def _document(found: Found, intake: CorpusOptions, known: _KnownIds) -> Document | Quarantined:
-    fault = _fault(found.text, intake.max_document_bytes)
+def _document(found: Found, intake: CorpusOptions, known: KnownIds) -> Document | Quarantined:
+    """Judge a row: a document with its split, or the reason why it is set aside."""
     digest = hashlib.sha256(found.text.encode("utf-8", "surrogatepass")).hexdigest()
-    doc_id = found.given_id if found.given_id is not None else digest[:HASHED_ID_LENGTH]
-    if not 1 <= len(doc_id) <= LONGEST_ID or "\x00" in doc_id:
-        raise InputProblem(
-            f"{found.where}: a document id has 1 to {LONGEST_ID} characters and no NUL byte; this "
-            f"one has {len(doc_id)}. Name another field with corpus.id_field, or leave it out."
-        )
+    made_id = found.made_id or digest[:HASHED_ID_LENGTH]
+    doc_id = _checked_id(made_id if found.given_id is None else found.given_id, found.where)
+    fault = _fault(found.text, intake.max_document_bytes)
     first = known.add(doc_id, found.where)
-    if first is not None and found.given_id is not None:
-        raise InputProblem(
-            f"{found.where}: document id {doc_id[:80]!r} was given at {first} already. Ids must "
-            "differ: mend the source, name another field with corpus.id_field, or leave it out "
-            "to have ids made from the texts."
-        )
     if first is not None:
-        return Quarantined(f"{doc_id}-{known.size}", digest, found.source, DUPLICATE)
+        if found.given_id is not None:
+            raise InputProblem(
+                f"{found.where}: document id {doc_id[:80]!r} was given at {first} already. Ids "
+                "must differ: mend the source, name another field with corpus.id_field, or leave "
+                "it out to have ids made from the texts."
+            )
+        # Every row keeps an id of its own in the record, repetitions too.
+        doc_id, fault = f"{doc_id}-{known.size}", fault or DUPLICATE
     if fault is not None:
         return Quarantined(doc_id, digest, found.source, fault)
-    drawn = int(text_digest(f"held out|{doc_id}")[:13], 16) / 16**13
-    split: Split = "held_out" if drawn < intake.held_out_share else "train"
+    split: Split = "held_out" if _held_out(doc_id, intake.held_out_share) else "train"
     return Document(doc_id, found.text, digest, found.source, split, found.label)
+
+
+def _checked_id(doc_id: str, where: str) -> str:
+    try:
+        doc_id.encode("utf-8")
+    except UnicodeEncodeError:
+        fault = "this one holds an unpaired surrogate, which UTF-8 cannot hold"
+    else:
+        if 1 <= len(doc_id) <= LONGEST_ID and "\x00" not in doc_id:
+            return doc_id
+        fault = "this one holds a NUL byte" if "\x00" in doc_id else f"this one has {len(doc_id)}"
+    raise InputProblem(
+        f"{where}: a document id has 1 to {LONGEST_ID} characters and no NUL byte; {fault}. Name "
+        "another field with corpus.id_field, or leave it out to have ids made from the texts."
+    )
+
+
+def _held_out(doc_id: str, share: float) -> bool:
+    """Whether an id falls into the held-out share; other documents have no say in it."""
+    drawn = int(text_digest(f"held out|{doc_id}")[:HELD_OUT_DIGITS], 16)
+    return drawn / 16**HELD_OUT_DIGITS < share
 
 
 def _fault(text: str, max_bytes: int) -> str | None:
@@ -108,42 +128,21 @@ def _fault(text: str, max_bytes: int) -> str | None:
 
 
 def _why_empty(quarantined: list[Quarantined], held_out: int) -> str:
-    if held_out:
+    """Say what became of the documents when none is left to train on."""
+    if not held_out and not quarantined:
         return (
-            f"the corpus is empty: all {held_out} documents were held out. Lower "
-            "intake.held_out_share or give more documents."
+            "the corpus is empty: the source holds no document. Check corpus.path or corpus.name, "
+            "and the split."
         )
-    if not quarantined:
-        return "the corpus is empty: the source holds no document. Check corpus.path or its name."
     reasons = Counter(each.reason for each in quarantined)
     said = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
-    return f"the corpus is empty: every document was quarantined ({said})"
-
-
-class _KnownIds:
-    """Ids seen so far with their places, on disk: memory does not grow with the corpus."""
-
-    def __init__(self) -> None:
-        self.size = 0
-        self._folder = tempfile.TemporaryDirectory(prefix="palimpsest-ids-")
-        self._ids = sqlite3.connect(Path(self._folder.name) / "ids.sqlite", isolation_level=None)
-        self._ids.execute("PRAGMA journal_mode = OFF")
-        self._ids.execute("PRAGMA synchronous = OFF")
-        self._ids.execute("CREATE TABLE ids (id TEXT PRIMARY KEY, place TEXT) WITHOUT ROWID")
-        self._ids.execute("BEGIN")
-
-    def __enter__(self) -> _KnownIds:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._ids.close()
-        self._folder.cleanup()
-
-    def add(self, doc_id: str, where: str) -> str | None:
-        """Note an id; the place of an equal one that came before, or None."""
-        self.size += 1
-        added = self._ids.execute("INSERT OR IGNORE INTO ids VALUES (?, ?)", (doc_id, where))
-        if added.rowcount:
-            return None
-        found = self._ids.execute("SELECT place FROM ids WHERE id = ?", (doc_id,)).fetchone()
-        return str(found[0])
+    if not held_out:
+        return (
+            f"the corpus is empty: every document was quarantined ({said}). Mend the documents, or "
+            "raise intake.max_document_bytes if they are too long for it."
+        )
+    rest = f"; {len(quarantined)} more were quarantined ({said})" if quarantined else ""
+    return (
+        f"the corpus is empty: every good document, {held_out} of them, was held out{rest}. Lower "
+        "intake.held_out_share or give more documents."
+    )

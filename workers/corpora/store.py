@@ -25,6 +25,8 @@ from workers.storage import (
     write_table,
 )
 
+REMAKE = "Remove the corpus folder and run the experiment again to make it anew."
+
 
 @dataclass(frozen=True, slots=True)
 class ShardRef:
@@ -128,7 +130,7 @@ def open_corpus(uri: str | Path) -> CorpusRef:
     """Read a corpus version's manifest.
 
     Raises:
-        InputProblem: there is no corpus version there.
+        InputProblem: there is no corpus version there, or its manifest was altered.
     """
     folder = Path(uri)
     if not (folder / MANIFEST).is_file():
@@ -136,9 +138,15 @@ def open_corpus(uri: str | Path) -> CorpusRef:
             f"{folder}: no corpus version stands here ({MANIFEST} is missing). Run the experiment "
             "again: it makes what is missing."
         )
-    manifest = read_json(folder / MANIFEST)
-    shards = tuple(ShardRef(**shard) for shard in manifest["shards"])
-    return CorpusRef(manifest["id"], str(folder.resolve()), shards, manifest["documents"])
+    try:
+        manifest = read_json(folder / MANIFEST)
+        shards = tuple(ShardRef(**shard) for shard in manifest["shards"])
+        made = CorpusRef(manifest["id"], str(folder.resolve()), shards, manifest["documents"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise _altered(folder / MANIFEST) from error
+    if made.id != corpus_id([shard.digest for shard in shards]):
+        raise _altered(folder / MANIFEST)
+    return made
 
 
 def verify_corpus(corpus: CorpusRef) -> None:
@@ -150,12 +158,18 @@ def verify_corpus(corpus: CorpusRef) -> None:
     for index, shard in enumerate(corpus.shards):
         path = corpus.shard_path(index)
         if not path.is_file():
-            raise InputProblem(f"{path}: this shard of corpus {corpus.id[:12]} is missing")
-        if file_digest(path) != shard.digest:
             raise InputProblem(
-                f"{path}: this shard of corpus {corpus.id[:12]} was altered after it was written. "
-                "Remove the corpus folder and run the experiment again to make it anew."
+                f"{path}: this shard of corpus {corpus.id[:12]} is missing. {REMAKE}"
             )
+        if file_digest(path) != shard.digest:
+            raise _altered(path)
+
+
+def _altered(path: Path) -> InputProblem:
+    return InputProblem(
+        f"{path}: this file of corpus {path.parent.name[:12]} was altered after it was written. "
+        f"{REMAKE}"
+    )
 
 
 def iterate(corpus: CorpusRef) -> Iterator[Document]:
