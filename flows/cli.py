@@ -139,7 +139,7 @@ def main() -> None:
     """Run the command line; bad input exits with 2, a run that had to stop with 1."""
     try:
         app()
-    except Interrupted:
+    except (Interrupted, KeyboardInterrupt):
         explain("interrupted. Finished stages and shards are kept; the same command goes on.")
         sys.exit(EXIT_INTERRUPTED)
     except (ConfigProblem, InputProblem) as problem:

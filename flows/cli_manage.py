@@ -40,7 +40,8 @@ def init(
         str | None, typer.Option(help="File, folder, glob or hub id; the microworld without it.")
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="Folder or hub id; the microworld's model without it.")
+        str | None,
+        typer.Option(help="Folder or hub id; a small model that fits the corpus without it."),
     ] = None,
     principles: Annotated[str, typer.Option(help="Shipped principle file or a path.")] = "",
     name: Annotated[str, typer.Option(help="Name of the experiment; the file's without it.")] = "",

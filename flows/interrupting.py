@@ -25,7 +25,8 @@ def heard() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        # Once it was heard, the process is on its way out, and a second one has nothing to add.
+        signal.signal(signal.SIGINT, signal.SIG_IGN if _requested else before)
 
 
 def stop_if_asked() -> None:
