@@ -42,13 +42,18 @@ class Interrupted(Exception):
 @contextmanager
 def interruptible() -> Iterator[None]:
     """Let Ctrl-C end a run with a word on what was kept."""
-    from flows.interrupting import heard
+    from workers.interrupting import asked_to_stop, heard
 
     try:
         with heard():
             yield
     except KeyboardInterrupt:
         raise Interrupted from None
+    except (RuntimeError, OSError):
+        # A terminal sends Ctrl-C to the servers beside us too, and they may be gone before us.
+        if asked_to_stop():
+            raise Interrupted from None
+        raise
 
 
 @app.command()

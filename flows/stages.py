@@ -21,7 +21,7 @@ from db.records import (
     use_stage,
 )
 from flows.context import RunContext
-from flows.interrupting import stop_if_asked
+from workers.interrupting import stop_if_asked
 from workers.versions import ALGORITHM_VERSIONS
 
 

@@ -25,11 +25,11 @@ from db.records import (
 )
 from flows import steps
 from flows.context import ArmState, RunContext
-from flows.interrupting import stop_if_asked
 from flows.stages import Finished, Recipe, perform
 from workers.checkpoints import CheckpointRef, open_checkpoint
 from workers.corpora.sources import source_signature
 from workers.evaluation.census import CorpusCensus, corpus_census, training_census
+from workers.interrupting import stop_if_asked
 from workers.mixing import MixSpec
 from workers.problems import InputProblem
 from workers.records import MetricRow

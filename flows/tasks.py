@@ -13,7 +13,7 @@ from configs.experiment import Arm as ArmName
 from db.models import Stage
 from flows import steps, succession
 from flows.context import ArmState, current
-from flows.interrupting import stop_if_asked
+from workers.interrupting import stop_if_asked
 from workers.jobs import Job
 
 if TYPE_CHECKING:

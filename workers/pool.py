@@ -22,6 +22,7 @@ from ray.exceptions import RayActorError, RayTaskError
 from configs.experiment import Engine as EngineConfig
 from workers.engines.interface import Engine, EngineSpec, Usage
 from workers.engines.start import start_engine
+from workers.interrupting import stop_if_asked
 from workers.jobs import Job, Part, shard_file
 from workers.problems import InputProblem, WorkProblem
 from workers.storage import read_table, write_table
@@ -145,6 +146,7 @@ class EnginePool:
                 member, part = idle.pop(), waiting.popleft()
                 reference = member.actor.work.remote(job, part, str(_part_file(job, part)))
                 running[reference] = _Running(member, part, time.monotonic())
+            stop_if_asked()
             done, _ = ray.wait(list(running), num_returns=1, timeout=POLL_S)
             for reference in done:
                 now = running.pop(reference)
@@ -179,7 +181,7 @@ class EnginePool:
             starting = [(m, m.actor.start.remote(spec)) for m in members if m.spec != spec]
             for member, reference in starting:
                 try:
-                    self.info = ray.get(reference)
+                    self.info = _started(reference)
                     member.spec = spec
                 except (RayActorError, RayTaskError) as error:
                     raise_ours(error)
@@ -204,7 +206,7 @@ class EnginePool:
             if spec is None:
                 return member
             try:
-                self.info = ray.get(member.actor.start.remote(spec))
+                self.info = _started(member.actor.start.remote(spec))
                 member.spec = spec
                 return member
             except (RayActorError, RayTaskError) as error:
@@ -259,6 +261,14 @@ class EnginePool:
             if time.monotonic() - now.began > self.config.shard_timeout_s:
                 ray.kill(now.member.actor)
                 now.began = time.monotonic()
+
+
+def _started(reference: Any) -> EngineInfo:
+    """What an engine says when it is up; Ctrl-C does not wait for it."""
+    while not ray.wait([reference], timeout=POLL_S)[0]:
+        stop_if_asked()
+    info: Any = ray.get(reference)
+    return info
 
 
 def raise_ours(error: Exception) -> None:

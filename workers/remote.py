@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import ray
 from ray.exceptions import RayTaskError
 
+from workers.interrupting import stop_if_asked
 from workers.pool import last_line, raise_ours
 from workers.problems import InputProblem, WorkProblem
 
@@ -78,6 +79,7 @@ def run_remote(
     seen, done = "", False
     try:
         while True:
+            stop_if_asked()
             done = bool(ray.wait([reference], timeout=POLL_S)[0])
             text = note.read_text(encoding="utf-8") if note.exists() else ""
             if text and text != seen:
