@@ -7,8 +7,6 @@ from typing import Any
 
 from configs.experiment import Experiment
 from configs.fingerprint import digest_of, plain
-from configs.principles import load_principles
-from configs.prompts import load_prompts
 
 # What each stage's result depends on, beside the digests of what it reads: corpora, checkpoints,
 # principles, prompts and skills enter a recipe by content, never by name or path. Anything not
@@ -69,14 +67,6 @@ def stage_settings(experiment: Experiment, stage: str) -> dict[str, Any]:
 def stage_fingerprints(experiment: Experiment) -> dict[str, str]:
     """Fingerprint of every stage's settings."""
     return {stage: digest_of(stage_settings(experiment, stage)) for stage in STAGE_FIELDS}
-
-
-def text_digests(experiment: Experiment) -> dict[str, str]:
-    """Digests of the principle and prompt files, which may change under an unchanged name."""
-    return {
-        "principles": load_principles(experiment.principles).digest,
-        "prompts": load_prompts(experiment.model.prompts).digest,
-    }
 
 
 def differing_fields(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
