@@ -35,14 +35,14 @@ class AmbiguousId(DatabaseProblem):
 
 
 class LeaseHeld(DatabaseProblem):
-    """Another process writes this experiment now."""
+    """Another process writes this arm now."""
 
-    def __init__(self, experiment: str, holder: str, host: str, pid: int, since: datetime) -> None:
+    def __init__(self, arm: str, holder: str, host: str, pid: int, since: datetime) -> None:
         super().__init__(
-            f"experiment {experiment!r} is being run by {holder} (host {host}, pid {pid}) since "
+            f"arm {arm} is being run by {holder} (host {host}, pid {pid}) since "
             f"{since:%Y-%m-%d %H:%M:%S} UTC; wait for it to end, or stop that process and run again"
         )
-        self.experiment = experiment
+        self.arm = arm
         self.holder = holder
         self.host = host
         self.pid = pid
@@ -50,7 +50,7 @@ class LeaseHeld(DatabaseProblem):
 
     def __reduce__(self) -> tuple[object, ...]:
         # An exception is unpickled from its message alone, unless told otherwise.
-        return type(self), (self.experiment, self.holder, self.host, self.pid, self.since)
+        return type(self), (self.arm, self.holder, self.host, self.pid, self.since)
 
 
 class LeaseLost(DatabaseProblem):

@@ -18,6 +18,7 @@ from db.records import (
     find_corpus_version,
     promote,
     record_changed_documents,
+    record_sources,
     require_experiment,
     set_arm_status,
     set_generation,
@@ -29,7 +30,7 @@ from flows.tasks import evaluate_corpus, evaluate_model
 from workers.checkpoints import CheckpointRef, admit
 from workers.corpora.intake import import_corpus
 from workers.corpora.sources import source_signature
-from workers.corpora.store import CorpusRef, open_corpus
+from workers.corpora.store import CorpusRef, open_corpus, source_counts
 from workers.records import ACTIONS
 
 
@@ -119,7 +120,8 @@ def take_in(
         }
 
         def record(session: Session) -> None:
-            steps.add_corpus(session, context, made.corpus, recipe_id=recipe.id)
+            row = steps.add_corpus(session, context, made.corpus, recipe_id=recipe.id)
+            record_sources(session, row, source_counts(made.corpus))
             if made.held_out is not None:
                 steps.add_corpus(session, context, made.held_out, recipe_id=recipe.id)
 

@@ -14,6 +14,9 @@ from rich.console import Console
 from configs.loading import ConfigProblem, load
 from db.problems import DatabaseProblem
 from flows import cli_inspect, cli_manage
+from flows.cli_database import database
+from flows.cli_export import export
+from flows.cli_lineage import lineage
 from flows.cli_options import AsJson, Overrides, print_json
 from workers.problems import InputProblem, WorkProblem
 
@@ -30,6 +33,9 @@ app = typer.Typer(
 )
 cli_inspect.add_to(app)
 cli_manage.add_to(app)
+app.add_typer(lineage, name="lineage")
+app.add_typer(export, name="export")
+app.add_typer(database, name="db")
 
 ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="An experiment's YAML file.")]
 EXIT_STOPPED, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 1, 2, 130

@@ -1,25 +1,15 @@
-"""Commands that look: status, compare, lineage, report and doctor."""
+"""Commands that look: status, compare, report and doctor."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from flows.cli_options import DEFAULT_HOME, AsJson, Home, print_json, record
+from flows.cli_options import DEFAULT_HOME, AsJson, Home, print_json, print_rows, record
 
-lineage = typer.Typer(
-    no_args_is_help=True,
-    help="Ask the record what a checkpoint, corpus or document is, and what it came from.",
-)
 Experiment = Annotated[str | None, typer.Argument(help="Name of an experiment; all without it.")]
-Identity = Annotated[
-    str, typer.Argument(metavar="ID", help="Name, or a digest or its first characters.")
-]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -28,7 +18,6 @@ def add_to(app: typer.Typer) -> None:
     app.command()(compare)
     app.command()(report)
     app.command()(doctor)
-    app.add_typer(lineage, name="lineage")
 
 
 def status(
@@ -100,7 +89,7 @@ def doctor(
         if as_json:
             print_json([{"task": t, "measures": m, "corpora": c} for t, m, c in found])
             return
-        _print_table(("task", "measures", "corpora"), found)
+        print_rows(("task", "measures", "corpora"), found)
         return
     experiment = load(config) if config else None
     folder = home_of(experiment) if experiment else home.resolve()
@@ -110,92 +99,9 @@ def doctor(
             [{"name": c.name, "status": c.status, "found": c.found, "fix": c.fix} for c in checks]
         )
     else:
-        _print_table(
+        print_rows(
             ("check", "status", "found", "fix"),
             [(c.name, c.status, c.found, c.fix or "") for c in checks],
         )
     if worst(checks) == "failure":
         raise typer.Exit(1)
-
-
-@lineage.command("show")
-def lineage_show(wanted: Identity, as_json: AsJson = False, home: Home = DEFAULT_HOME) -> None:
-    """What a thing is, what made it, from what, and at what cost."""
-    from db.lineage import show
-
-    _answer(show, wanted, as_json, home)
-
-
-@lineage.command("why")
-def lineage_why(wanted: Identity, as_json: AsJson = False, home: Home = DEFAULT_HOME) -> None:
-    """Why a checkpoint is as it is: data, parent, recipe, commit and command."""
-    from db.lineage import why
-
-    _answer(why, wanted, as_json, home)
-
-
-@lineage.command("ancestors")
-def lineage_ancestors(wanted: Identity, as_json: AsJson = False, home: Home = DEFAULT_HOME) -> None:
-    """What a checkpoint or corpus was made from, and what that was made from."""
-    from db.lineage import ancestors
-
-    _answer(ancestors, wanted, as_json, home)
-
-
-@lineage.command("descendants")
-def lineage_descendants(
-    wanted: Identity, as_json: AsJson = False, home: Home = DEFAULT_HOME
-) -> None:
-    """What was made from a checkpoint or corpus, and what from that."""
-    from db.lineage import descendants
-
-    _answer(descendants, wanted, as_json, home)
-
-
-@lineage.command("document")
-def lineage_document(
-    doc_id: Annotated[str, typer.Argument(metavar="DOC", help="Id of the document.")],
-    as_json: AsJson = False,
-    home: Home = DEFAULT_HOME,
-) -> None:
-    """Every change of a document, arm by arm and generation by generation."""
-    from db.lineage import document_history
-
-    with record(home) as database, database.readers() as session:
-        rows = document_history(session, doc_id)
-    if as_json:
-        print_json(rows)
-        return
-    shown = ("arm", "seed", "generation", "action", "score_before", "score_after", "reason")
-    _print_table(shown, [tuple(_short(row.get(name)) for name in shown) for row in rows])
-
-
-def _answer(ask: Any, wanted: str, as_json: bool, home: Path) -> None:
-    with record(home) as database, database.readers() as session:
-        found = ask(session, wanted)
-    if as_json:
-        print_json(found)
-    elif isinstance(found, list):
-        names = list(found[0]) if found else ["nothing"]
-        _print_table(names, [tuple(_short(row.get(name)) for name in names) for row in found])
-    else:
-        _print_table(("field", "value"), [(name, _short(value)) for name, value in found.items()])
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.3f}"
-    if isinstance(value, dict):
-        return "\n".join(f"{name}: {_short(each)}" for name, each in value.items())
-    if isinstance(value, list):
-        return "\n".join(_short(each) for each in value)
-    return "" if value is None else str(value)
-
-
-def _print_table(names: Any, rows: Any) -> None:
-    table = Table(show_lines=False)
-    for name in names:
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(str(cell)) for cell in row))
-    Console(highlight=False).print(table)

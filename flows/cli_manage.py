@@ -1,4 +1,4 @@
-"""Commands that make or move something: init, fork, promote, rollback, export, skills, import."""
+"""Commands that make or move something: init, fork, promote, rollback, skills, import."""
 
 from __future__ import annotations
 
@@ -12,14 +12,9 @@ from flows.cli_options import DEFAULT_HOME, AsJson, Home, Overrides, print_json,
 skills = typer.Typer(
     no_args_is_help=True, help="Make and check the exemplars that a model learns the work from."
 )
-export = typer.Typer(
-    no_args_is_help=True, help="Copy a corpus version or a checkpoint out of the home folder."
-)
-database = typer.Typer(no_args_is_help=True, help="Look after the record itself.")
 ExperimentName = Annotated[str, typer.Argument(help="Name of the experiment.")]
 ArmOption = Annotated[str, typer.Option(help="Arm.")]
 SeedOption = Annotated[int, typer.Option(help="Seed.")]
-Digest = Annotated[str, typer.Argument(metavar="ID", help="Digest or its first characters.")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -29,9 +24,7 @@ def add_to(app: typer.Typer) -> None:
     app.command()(promote)
     app.command()(rollback)
     app.command("import-gguf")(import_gguf)
-    app.add_typer(export, name="export")
     app.add_typer(skills, name="skills")
-    app.add_typer(database, name="db")
 
 
 def init(
@@ -100,33 +93,6 @@ def rollback(
         typer.echo(roll_back(database, experiment, arm, seed))
 
 
-@export.command("corpus")
-def export_corpus(
-    digest: Digest,
-    destination: Annotated[str, typer.Argument(help="Folder, or with --hub a dataset id.")],
-    hub: Annotated[bool, typer.Option("--hub", help="Push to the Hugging Face hub.")] = False,
-    home: Home = DEFAULT_HOME,
-) -> None:
-    """Copy a corpus version as Parquet, to a folder or to the hub."""
-    from flows.exporting import export_corpus_version
-
-    with record(home) as database:
-        typer.echo(export_corpus_version(database, digest, destination, hub))
-
-
-@export.command("checkpoint")
-def export_checkpoint(
-    digest: Digest,
-    destination: Annotated[Path, typer.Argument(help="Folder to make.")],
-    home: Home = DEFAULT_HOME,
-) -> None:
-    """Copy a checkpoint as a folder that transformers and vLLM load."""
-    from flows.exporting import export_checkpoint_folder
-
-    with record(home) as database:
-        typer.echo(export_checkpoint_folder(database, digest, destination))
-
-
 @skills.command("draft")
 def skills_draft(
     config: Annotated[Path, typer.Argument(help="An experiment's YAML file.")],
@@ -174,13 +140,3 @@ def import_gguf(
     from workers.gguf_import import import_gguf as convert
 
     typer.echo(f"{convert(source, out, chat_template)}: written and checked")
-
-
-@database.command("upgrade")
-def db_upgrade(home: Home = DEFAULT_HOME) -> None:
-    """Bring the record's schema up to this version of the program."""
-    from db.sessions import upgrade
-    from flows.opening import database_url
-
-    upgrade(database_url(None, home.resolve()))
-    typer.echo("the schema is current")

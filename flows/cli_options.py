@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from db.sessions import Database
 from workers.problems import InputProblem
@@ -31,6 +34,27 @@ DEFAULT_HOME = Path(".palimpsest")
 def print_json(value: Any) -> None:
     """Print JSON to standard output."""
     typer.echo(json.dumps(value, indent=2, default=str))
+
+
+def short(value: Any) -> str:
+    """A value as it stands in a cell of a table."""
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    if isinstance(value, dict):
+        return "\n".join(f"{name}: {short(each)}" for name, each in value.items())
+    if isinstance(value, list):
+        return "\n".join(short(each) for each in value)
+    return "" if value is None else str(value)
+
+
+def print_rows(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Print rows as a table."""
+    table = Table(show_lines=False)
+    for name in names:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(str(cell)) for cell in row))
+    Console(highlight=False).print(table)
 
 
 @contextmanager

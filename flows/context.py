@@ -16,7 +16,7 @@ from configs.experiment import Experiment
 from configs.principles import Principles
 from configs.prompts import PromptFile
 from db.models import Arm, Run
-from db.records import LeaseGrant, check_lease
+from db.records import LeaseGrant, check_leases
 from db.sessions import Database
 from flows.console import Reporter
 
@@ -64,9 +64,9 @@ class RunContext:
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """A transaction of the lease's holder; a lost lease refuses it."""
+        """A transaction of the holder of all the run's leases; a lost one refuses it."""
         with self.database.sessions.begin() as session:
-            check_lease(session, self.grant)
+            check_leases(session, self.grant)
             yield session
 
     def stage_folder(self, recipe_id: str) -> Path:

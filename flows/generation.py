@@ -11,6 +11,7 @@ from db.records import (
     evaluations_of,
     find_checkpoint,
     find_corpus_version,
+    find_stage,
     promote,
     record_changed_documents,
     record_gate,
@@ -58,16 +59,19 @@ def treat(context: RunContext, arm: ArmState, index: int) -> Generation:
     decisions = steps.revise(
         context, row, arm.name, checkpoint, corpus, ratings, arm.seed, run_shard_group
     )
+    accepted_by = None
     if context.experiment.acceptance.rater == "base" and steps.asks_model(context, arm.name):
         rater = arm.checkpoints[0]
         decisions = steps.accept(context, row, rater, corpus, decisions, run_shard_group)
-    made = steps.make_corpus(context, row, corpus, decisions)
+        accepted_by = rater
+    made = steps.make_corpus(context, row, corpus, decisions, checkpoint, accepted_by)
     arm.corpora.append(made.corpus)
     arm.quarantined |= set(made.quarantined)
     with context.write() as session:
         if row.documents_in is None:
             rows = changed_documents(corpus, steps.folder(decisions))
-            record_changed_documents(session, row, rows)
+            decided = find_stage(session, decisions.recipe_id)
+            record_changed_documents(session, row, rows, stage=decided)
     _note_corpus(context, arm, row, made.counts)
     _say_counts(context, made)
     return row
@@ -118,6 +122,7 @@ def decide(context: RunContext, arm: ArmState, index: int) -> None:
                 interval_over="items",
                 n=decision.n,
                 reason=decision.reason,
+                run=context.run,
             )
         if outcome == "pass":
             promote(session, arm.row, row)

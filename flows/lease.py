@@ -1,4 +1,4 @@
-"""One writer for an experiment: the lease is taken, renewed while we live, and given back."""
+"""One writer for an arm: leases are taken, renewed while we live, and given back."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import os
 import socket
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import psutil
 from sqlalchemy.orm import Session
 
-from db.models import Experiment, Lease
+from db.models import Arm, Lease
 from db.problems import DatabaseProblem
-from db.records import LeaseGrant, acquire_lease, release_lease, renew_lease
+from db.records import LeaseGrant, acquire_leases, release_leases, renew_leases
 from db.sessions import Database
 
 TTL_S = 60.0
@@ -36,7 +36,7 @@ def holder_is_dead(lease: Lease) -> bool:
 
 
 class Heartbeat(threading.Thread):
-    """Renews the lease until stopped; a lost lease is found by the next write's own check."""
+    """Renews leases until stopped; a lost lease is found by the next write's own check."""
 
     def __init__(self, database: Database, grant: LeaseGrant) -> None:
         """Start with `start`."""
@@ -50,7 +50,7 @@ class Heartbeat(threading.Thread):
         while not self._stopped.wait(RENEW_S):
             try:
                 with self._database.sessions.begin() as session:
-                    renew_lease(session, self._grant, ttl_s=TTL_S)
+                    renew_leases(session, self._grant, ttl_s=TTL_S)
             except DatabaseProblem as problem:
                 # The next write checks the lease, and says so where a person can see it.
                 if not problem.transient:
@@ -63,14 +63,16 @@ class Heartbeat(threading.Thread):
 
 
 @contextmanager
-def hold_lease(database: Database, find: Callable[[Session], Experiment]) -> Iterator[LeaseGrant]:
-    """Hold the experiment's lease for the length of the block.
+def hold_leases(
+    database: Database, find: Callable[[Session], Sequence[Arm]]
+) -> Iterator[LeaseGrant]:
+    """Hold the leases of the arms that are found, for the length of the block.
 
     Raises:
-        LeaseHeld: another process that may be alive holds it.
+        LeaseHeld: another process that may be alive holds one of them.
     """
     with database.sessions.begin() as session:
-        grant = acquire_lease(
+        grant = acquire_leases(
             session,
             find(session),
             holder=uuid.uuid4().hex[:12],
@@ -86,4 +88,4 @@ def hold_lease(database: Database, find: Callable[[Session], Experiment]) -> Ite
     finally:
         heartbeat.stop()
         with database.sessions.begin() as session:
-            release_lease(session, grant)
+            release_leases(session, grant)

@@ -1,24 +1,28 @@
-"""Opening a run: the record, the lease, and the rule against silent changes."""
+"""Opening a run: the record, the leases, and the rule against silent changes."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from configs.experiment import Experiment
-from configs.fingerprint import plain
+from configs.fingerprint import digest_of, plain
 from configs.identity import differing_fields, forks, stage_fingerprints
 from configs.loading import ConfigProblem, expand_path
-from configs.principles import load_principles
-from configs.prompts import load_prompts
+from configs.principles import Principles, load_principles
+from configs.prompts import PromptFile, load_prompts
+from db.models import Arm as ArmRow
+from db.models import ConfigVersion, PrinciplesFile, PromptSet, Run, SkillsFile
 from db.models import Experiment as ExperimentRow
-from db.models import Run
 from db.records import (
+    add_artifact,
+    ensure_arm,
     extend_experiment,
     find_experiment,
     finish_run,
@@ -31,9 +35,9 @@ from db.sessions import Database, open_database
 from flows import provenance
 from flows.console import Reporter
 from flows.context import RunContext, entered
-from flows.lease import hold_lease
+from flows.lease import hold_leases
 from workers.problems import WorkProblem
-from workers.skills import load_skills
+from workers.skills import SkillsSet, load_skills
 from workers.storage import explain_full_disk, sweep_unfinished
 
 DATABASE_VARIABLE = "PALIMPSEST_DATABASE"
@@ -65,7 +69,7 @@ def open_run(experiment: Experiment) -> Iterator[RunContext]:
 
     Raises:
         ConfigProblem: the experiment exists with another config.
-        LeaseHeld: another process runs it now.
+        LeaseHeld: another process writes one of its arms now.
     """
     home = home_of(experiment)
     principles = load_principles(experiment.principles)
@@ -73,11 +77,13 @@ def open_run(experiment: Experiment) -> Iterator[RunContext]:
     skills = load_skills(experiment.skills)
     database = open_record(experiment, home)
     try:
+        config = resolved_config(experiment)
         with database.sessions.begin() as session:
-            register(session, experiment, resolved_config(experiment))
+            register(session, experiment, config)
         name = experiment.name
-        with hold_lease(database, lambda s: require_experiment(s, name)) as grant:
-            run = _start(database, name)
+        with hold_leases(database, partial(_arms, experiment)) as grant:
+            run = _start(database, name, config)
+            _note_texts(database, run, principles, prompt_file, skills)
             context = RunContext(
                 experiment=experiment,
                 home=home,
@@ -156,7 +162,33 @@ def refuse_changes(name: str, recorded: dict[str, Any], given: dict[str, Any]) -
     )
 
 
-def _start(database: Database, name: str) -> Run:
+def _arms(experiment: Experiment, session: Session) -> list[ArmRow]:
+    """Every arm that the run will write, made if need be."""
+    row = require_experiment(session, experiment.name)
+    return [
+        ensure_arm(session, row, arm.value, seed)
+        for seed in experiment.seeds
+        for arm in experiment.arms
+    ]
+
+
+def _note_texts(
+    database: Database,
+    run: Run,
+    principles: Principles,
+    prompt_file: PromptFile,
+    skills: SkillsSet | None,
+) -> None:
+    """Record the texts that a run works by, so that edges can lead to them."""
+    with database.sessions.begin() as session:
+        add_artifact(session, PrinciplesFile, principles.digest, content=plain(principles), run=run)
+        add_artifact(session, PromptSet, prompt_file.digest, content=plain(prompt_file), run=run)
+        if skills is not None:
+            count = {"exemplars": len(skills.exemplars)}
+            add_artifact(session, SkillsFile, skills.digest, content=None, run=run, meta=count)
+
+
+def _start(database: Database, name: str, config: dict[str, Any]) -> Run:
     commit, dirty = provenance.commit()
     with database.sessions.begin() as session:
         row = require_experiment(session, name)
@@ -169,6 +201,7 @@ def _start(database: Database, name: str) -> Run:
             versions=provenance.versions(),
             host_kind=provenance.host_kind(),
             experiment=row,
+            config=add_artifact(session, ConfigVersion, digest_of(config), content=config),
         )
 
 

@@ -9,22 +9,24 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db import records
-from db.models import Arm, Experiment, Generation
+from db.models import Arm, Generation
 from db.sessions import Database
-from flows.lease import hold_lease
+from flows.lease import hold_leases
 from workers.problems import InputProblem
 
 
 @contextmanager
-def _writing(database: Database, experiment: str) -> Iterator[Session]:
-    """A transaction under the experiment's lease."""
+def _writing(
+    database: Database, experiment: str, arm: str, seed: int
+) -> Iterator[tuple[Session, Arm]]:
+    """A transaction under the arm's lease."""
 
-    def find(session: Session) -> Experiment:
-        return records.require_experiment(session, experiment)
+    def find(session: Session) -> list[Arm]:
+        return [find_arm(session, experiment, arm, seed)]
 
-    with hold_lease(database, find) as grant, database.sessions.begin() as session:
-        records.check_lease(session, grant)
-        yield session
+    with hold_leases(database, find) as grant, database.sessions.begin() as session:
+        records.check_leases(session, grant)
+        yield session, find_arm(session, experiment, arm, seed)
 
 
 def promote_generation(database: Database, experiment: str, arm: str, seed: int, index: int) -> str:
@@ -33,8 +35,7 @@ def promote_generation(database: Database, experiment: str, arm: str, seed: int,
     Raises:
         InputProblem: there is no such arm or generation.
     """
-    with _writing(database, experiment) as session:
-        row = find_arm(session, experiment, arm, seed)
+    with _writing(database, experiment, arm, seed) as (session, row):
         wanted = session.scalars(
             select(Generation).where(
                 Generation.arm_id == row.id, Generation.generation_index == index
@@ -52,8 +53,8 @@ def roll_back(database: Database, experiment: str, arm: str, seed: int) -> str:
     Raises:
         InputProblem: there is no such arm.
     """
-    with _writing(database, experiment) as session:
-        index = records.rollback(session, find_arm(session, experiment, arm, seed))
+    with _writing(database, experiment, arm, seed) as (session, row):
+        index = records.rollback(session, row)
         found = index.generation_index
     return f"{experiment}: arm {arm} (seed {seed}) is back at generation {found}"
 

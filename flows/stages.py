@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -65,6 +65,8 @@ class Finished:
     costs: StageCosts = field(default_factory=lambda: StageCosts())
     record: Callable[[Session], object] | None = None
     """Writes rows that must appear together with the stage's end."""
+    recipe_id: str = ""
+    """Recipe of the stage, which `perform` fills in."""
 
 
 def perform(
@@ -89,7 +91,9 @@ def perform(
     with context.database.readers() as session:
         found = find_stage(session, recipe.id)
     if found is not None and found.status == "done":
-        output = Finished(found.output_digest or "", found.output_uri or "", found.meta)
+        output = Finished(
+            found.output_digest or "", found.output_uri or "", found.meta, recipe_id=recipe.id
+        )
         if whole(output):
             with context.write() as session:
                 use_stage(session, generation, found, reused=True)
@@ -114,7 +118,7 @@ def perform(
         finish_stage(session, stage, output_digest=output.digest, output_uri=output.uri, **costs)  # pyright: ignore[reportCallIssue]
         use_stage(session, generation, stage, reused=False)
     context.reporter.redone += 1
-    return output
+    return replace(output, recipe_id=recipe.id)
 
 
 def _work_or_note(context: RunContext, stage: Stage, work: Callable[[Stage], Finished]) -> Finished:

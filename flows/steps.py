@@ -15,6 +15,8 @@ from db.models import Generation, Stage
 from db.records import (
     StageCosts,
     add_corpus_version,
+    derive,
+    find_checkpoint,
     find_corpus_version,
     list_shards,
     record_shard,
@@ -182,9 +184,17 @@ def accept(
 
 
 def make_corpus(
-    context: RunContext, generation: Generation, corpus: CorpusRef, decisions: Finished
+    context: RunContext,
+    generation: Generation,
+    corpus: CorpusRef,
+    decisions: Finished,
+    read_by: CheckpointRef,
+    accepted_by: CheckpointRef | None,
 ) -> Assembled:
-    """Corpus n out of corpus n-1 and the decisions; the counts must add up."""
+    """Corpus n out of corpus n-1 and the decisions; the counts must add up.
+
+    Its lineage names the model that rated and revised it, and the one that judged the revisions.
+    """
     settings = context.experiment
     recipe = Recipe(
         "assemble",
@@ -198,7 +208,11 @@ def make_corpus(
 
         def record(session: Any) -> None:
             parent = find_corpus_version(session, corpus.id)
-            add_corpus(session, context, made.corpus, parent=parent, recipe_id=recipe.id)
+            row = add_corpus(session, context, made.corpus, parent=parent, recipe_id=recipe.id)
+            for relation, model in (("read_by", read_by), ("accepted_by", accepted_by)):
+                found = find_checkpoint(session, model.id) if model else None
+                if found is not None:
+                    derive(session, row, relation, found)
 
         return Finished(
             made.corpus.id,

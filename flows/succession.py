@@ -16,6 +16,7 @@ from db.models import Generation, Stage
 from db.records import (
     EvaluationRow,
     add_checkpoint,
+    derive,
     ensure_generation,
     find_checkpoint,
     find_corpus_version,
@@ -135,7 +136,7 @@ def _train(
         spent = steps.StageCosts(
             seconds=made.seconds, documents=made.mix.documents if made.mix else None
         )
-        record = partial(_record_checkpoint, context, recipe.id, parent, made)
+        record = partial(_record_checkpoints, context, recipe, made)
         return Finished(made.checkpoint.id, made.checkpoint.uri, meta, spent, record)
 
     def whole(output: Finished) -> bool:
@@ -157,21 +158,28 @@ def _is_whole(uri: str) -> bool:
     return True
 
 
-def _record_checkpoint(
-    context: RunContext, recipe_id: str, parent: CheckpointRef, made: Any, session: Session
-) -> None:
-    add_checkpoint(
-        session,
-        made.checkpoint.id,
-        uri=made.checkpoint.uri,
-        parent=find_checkpoint(session, parent.id),
-        recipe_id=recipe_id,
-        tokens_seen=made.tokens_seen,
-        numerics_class=steps.numerics_class(
-            context.experiment, context.experiment.training.threads
-        ),
-        run=context.run,
-    )
+def _record_checkpoints(context: RunContext, recipe: Recipe, made: Any, session: Session) -> None:
+    """Record the trained model and, where its training had two stages, the one between them."""
+    parent = find_checkpoint(session, recipe.inputs["checkpoint"])
+    numerics = steps.numerics_class(context.experiment, context.experiment.training.threads)
+    read = (("trained_on", recipe.inputs["corpus"]), ("mixed_from", recipe.inputs["corpus0"]))
+    for each in (made.corpus_stage, made.checkpoint):
+        if each is None:
+            continue
+        row = add_checkpoint(
+            session,
+            each.id,
+            uri=each.uri,
+            parent=parent,
+            recipe_id=recipe.id,
+            tokens_seen=made.tokens_seen if each is made.checkpoint else None,
+            numerics_class=numerics,
+            run=context.run,
+        )
+        for relation, digest in read:
+            corpus = find_corpus_version(session, digest) if digest else None
+            if corpus is not None:
+                derive(session, row, relation, corpus)
 
 
 def evaluate_model(context: RunContext, arm: ArmState, index: int) -> None:

@@ -1,8 +1,9 @@
 """Questions to the record. All only read; give them a session of `Database.readers`."""
 
 from db.lineage.ancestry import ancestors, descendants
+from db.lineage.documents import document_history
 from db.lineage.identify import identify, identify_artifact, identify_checkpoint
-from db.lineage.questions import document_history, show, why
+from db.lineage.questions import show, why
 from db.lineage.standing import status
 
 __all__ = [

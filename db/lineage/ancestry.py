@@ -1,124 +1,91 @@
-"""`ancestors` and `descendants`: the graph of checkpoints and corpus versions, walked both ways.
+"""`ancestors` and `descendants`: the graph of artifacts, walked both ways by the database.
 
-An edge leads from what was made to what it was made from:
-
-    checkpoint → its parent checkpoint      `parent`
-    checkpoint → the corpus it was trained on   `trained_on`
-    corpus     → the corpus it was derived from `derived_from`
-    corpus     → the checkpoint that read it    `read_by`
-
-The whole graph is read at once: it grows with generations, not with documents.
+An edge leads from what was made to what it was made from; `db.models.RELATIONS` names the kinds.
+One recursive query reaches the edges, so the time grows with what is found and not with what is
+recorded. Equal bytes are one artifact, so the graph may even hold circles: a node is met once.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
-from sqlalchemy import select
+from sqlalchemy import BigInteger, literal, select
 from sqlalchemy.orm import Session, aliased
 
-from db.lineage.identify import identify_artifact, kind_of
-from db.models import Checkpoint, CorpusVersion, Generation
+from db.lineage.identify import identify_artifact
+from db.models import Artifact, Derivation
 
-Node = tuple[str, int]
+Direction = Literal["ancestors", "descendants"]
 
 
 @dataclass(frozen=True, slots=True)
-class Edge:
-    """`made` was made from `source`."""
+class Relative:
+    """An artifact that was reached, and the edge by which it was reached first."""
 
-    made: Node
+    depth: int
+    kind: str
+    id: str
     relation: str
-    source: Node
+    of: str
+    """Digest of the artifact next to it on the way back."""
 
 
 def ancestors(session: Session, wanted: str) -> list[dict[str, Any]]:
     """What an artifact was made from, and what that was made from, nearest first."""
-    return _walk(session, wanted, {edge: (edge.made, edge.source) for edge in edges(session)})
+    start = identify_artifact(session, wanted)
+    return [asdict(each) for each in relatives(session, start.id, "ancestors")]
 
 
 def descendants(session: Session, wanted: str) -> list[dict[str, Any]]:
     """What was made from an artifact, and what from that, nearest first."""
-    return _walk(session, wanted, {edge: (edge.source, edge.made) for edge in edges(session)})
-
-
-def edges(session: Session) -> set[Edge]:
-    """Every edge that is recorded."""
-    found: set[Edge] = set()
-    for model, kind, relation in (
-        (Checkpoint, "checkpoint", "parent"),
-        (CorpusVersion, "corpus", "derived_from"),
-    ):
-        rows = session.execute(
-            select(model.id, model.parent_id).where(model.parent_id.is_not(None))
-        )
-        found |= {Edge((kind, made), relation, (kind, source or 0)) for made, source in rows}
-    trained = select(Generation.checkpoint_id, Generation.corpus_version_id).where(
-        Generation.checkpoint_id.is_not(None), Generation.corpus_version_id.is_not(None)
-    )
-    for made, source in session.execute(trained):
-        found.add(Edge(("checkpoint", made or 0), "trained_on", ("corpus", source or 0)))
-    return found | _read_by(session)
-
-
-def _read_by(session: Session) -> set[Edge]:
-    """Corpus n was made by model n-1 of the same arm, unless it is corpus n-1 itself."""
-    before, after = aliased(Generation), aliased(Generation)
-    rows = session.execute(
-        select(after.corpus_version_id, before.checkpoint_id)
-        .join(
-            before,
-            (before.arm_id == after.arm_id)
-            & (before.generation_index == after.generation_index - 1),
-        )
-        .where(
-            after.corpus_version_id != before.corpus_version_id,
-            before.checkpoint_id.is_not(None),
-        )
-    )
-    return {
-        Edge(("corpus", made or 0), "read_by", ("checkpoint", read or 0)) for made, read in rows
-    }
-
-
-def _walk(
-    session: Session, wanted: str, steps: dict[Edge, tuple[Node, Node]]
-) -> list[dict[str, Any]]:
     start = identify_artifact(session, wanted)
-    onward: dict[Node, list[tuple[str, Node]]] = defaultdict(list)
-    for edge, (here, there) in steps.items():
-        onward[here].append((edge.relation, there))
-    digests = _digests(session)
-    origin: Node = (kind_of(start), start.id)
-    seen, layer, depth = {origin}, [origin], 0
-    found: list[dict[str, Any]] = []
+    return [asdict(each) for each in relatives(session, start.id, "descendants")]
+
+
+def relatives(session: Session, start: int, direction: Direction) -> list[Relative]:
+    """Everything that is reached from an artifact's key, nearest first, once each."""
+    onward: dict[int, list[Any]] = defaultdict(list)
+    for edge in _edges(session, start, direction):
+        onward[edge.here].append(edge)
+    found: list[Relative] = []
+    seen, layer, depth = {start}, [start], 0
     while layer:
         depth += 1
-        reached: list[Node] = []
+        reached: list[int] = []
         for here in layer:
-            for relation, there in sorted(onward[here]):
-                if there in seen:
+            for edge in onward[here]:
+                if edge.there in seen:
                     continue
-                seen.add(there)
-                reached.append(there)
-                found.append(
-                    {
-                        "depth": depth,
-                        "kind": there[0],
-                        "id": digests[there],
-                        "relation": relation,
-                        "of": digests[here],
-                    }
-                )
+                seen.add(edge.there)
+                reached.append(edge.there)
+                found.append(Relative(depth, edge.kind, edge.digest, edge.relation, edge.of))
         layer = reached
     return found
 
 
-def _digests(session: Session) -> dict[Node, str]:
-    checkpoints = session.execute(select(Checkpoint.id, Checkpoint.digest))
-    corpora = session.execute(select(CorpusVersion.id, CorpusVersion.digest))
-    return {("checkpoint", key): digest for key, digest in checkpoints} | {
-        ("corpus", key): digest for key, digest in corpora
-    }
+def _edges(session: Session, start: int, direction: Direction) -> Iterable[Any]:
+    """Every edge on a way from the start, with the names of both its ends."""
+    here, there = Derivation.artifact_id, Derivation.source_id
+    if direction == "descendants":
+        here, there = there, here
+    reached = select(literal(start, BigInteger).label("id")).cte("reached", recursive=True)
+    reached = reached.union(select(there).join(reached, here == reached.c.id))
+    own, other = aliased(Artifact, flat=True), aliased(Artifact, flat=True)
+    wanted = (
+        select(
+            here.label("here"),
+            Derivation.relation,
+            there.label("there"),
+            own.digest.label("of"),
+            other.kind,
+            other.digest,
+        )
+        .join(reached, reached.c.id == here)
+        .join(own, own.id == here)
+        .join(other, other.id == there)
+        .order_by(here, Derivation.relation, there)
+    )
+    return session.execute(wanted)

@@ -1,28 +1,27 @@
-"""`show`, `why` and `document_history`: what a thing is, and what made it."""
+"""`show` and `why`: what a thing is, and what made it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
-from db.lineage.identify import Artifact, identify, identify_checkpoint, kind_of
+from db.lineage.identify import identify, identify_checkpoint
 from db.lineage.standing import metric_entry, metric_key, status
 from db.models import (
     Arm,
-    ChangedDocument,
+    Artifact,
     Checkpoint,
     CorpusVersion,
+    Derivation,
     Experiment,
+    Generated,
     Generation,
     Run,
     Stage,
-    storable,
+    Used,
 )
-from db.nearest import nearest, or_nearest, quoted
-from db.problems import UnknownId
 from db.records.measures import evaluations_of
 
 _STAGE_COSTS = (
@@ -34,18 +33,6 @@ _STAGE_COSTS = (
     "errors",
     "engine_start_s",
     "seconds",
-)
-_CHANGES = (
-    "action",
-    "before_sha256",
-    "after_sha256",
-    "principle",
-    "score_before",
-    "score_after",
-    "acceptance_score",
-    "edit_distance",
-    "reason",
-    "source",
 )
 
 
@@ -61,13 +48,11 @@ def show(session: Session, wanted: str) -> dict[str, Any]:
             "fingerprints": row.fingerprints,
             **status(session, row.name)[0],
         }
-    return _artifact(row) | {
+    return _artifact(session, row) | {
         "made_by": _stage(session, row),
         "run": _run(session, row.run_id),
         "generations": _generations(session, row),
-        "metrics": {
-            metric_key(metric): metric_entry(metric) for metric in evaluations_of(session, row)
-        },
+        "metrics": _metrics(session, row),
     }
 
 
@@ -76,16 +61,13 @@ def why(session: Session, checkpoint: str) -> dict[str, Any]:
     row = identify_checkpoint(session, checkpoint)
     run = _run(session, row.run_id)
     stage = _stage(session, row)
-    trained_on = select(Generation.corpus_version_id).where(Generation.checkpoint_id == row.id)
-    corpora = session.scalars(
-        select(CorpusVersion).where(CorpusVersion.id.in_(trained_on)).order_by(CorpusVersion.id)
-    )
+    sources = _sources(session, row)
     return {
         "checkpoint": row.digest,
         "uri": row.uri,
         "created_at": row.created_at.isoformat(),
-        "data": [_artifact(corpus) for corpus in corpora],
-        "parent": row.parent.digest if row.parent else None,
+        "data": [_artifact(session, each) for name, each in sources if name != "parent"],
+        "parent": next((each.digest for name, each in sources if name == "parent"), None),
         "recipe_id": row.recipe_id,
         "recipe": stage["params"] if stage else None,
         "numerics_class": row.numerics_class,
@@ -99,78 +81,49 @@ def why(session: Session, checkpoint: str) -> dict[str, Any]:
     }
 
 
-def document_history(session: Session, doc_id: str) -> list[dict[str, Any]]:
-    """Every generation that changed, refused to change, tagged, dropped or quarantined a document.
-
-    Generations that left it as it was have no row.
-    """
-    rows: Iterable[Any] = ()
-    if storable(doc_id):
-        rows = session.execute(
-            select(
-                Experiment.name, Arm.name, Arm.seed, Generation.generation_index, ChangedDocument
-            )
-            .join(Generation, ChangedDocument.generation_id == Generation.id)
-            .join(Arm, Generation.arm_id == Arm.id)
-            .join(Experiment, Arm.experiment_id == Experiment.id)
-            .where(ChangedDocument.doc_id == doc_id)
-            .order_by(Experiment.id, Arm.id, Generation.generation_index)
-        )
-    history = [
-        {
-            "experiment": experiment,
-            "arm": arm,
-            "seed": seed,
-            "generation": generation_index,
-            "doc_id": row.doc_id,
-            **{name: getattr(row, name) for name in _CHANGES},
-        }
-        for experiment, arm, seed, generation_index, row in rows
-    ]
-    if not history:
-        names = _nearest_documents(session, doc_id)
-        raise UnknownId(
-            f"no generation changed, refused, dropped, tagged or quarantined a document "
-            f"{quoted(doc_id)}; {or_nearest(names)}",
-            names,
-        )
-    return history
+def _sources(session: Session, row: Artifact) -> list[tuple[str, Artifact]]:
+    """What an artifact was made from, each with the relation."""
+    wanted = (
+        select(Derivation.relation, Artifact)
+        .join(Artifact, Artifact.id == Derivation.source_id)
+        .where(Derivation.artifact_id == row.id)
+        .order_by(Derivation.relation, Artifact.id)
+    )
+    return [(relation, artifact) for relation, artifact in session.execute(wanted)]
 
 
-def _nearest_documents(session: Session, doc_id: str) -> list[str]:
-    """The ids on either side in the index: millions of ids are not compared one by one."""
-    if not storable(doc_id):
-        return []
-    column = ChangedDocument.doc_id
-    after = select(column).where(column >= doc_id).order_by(column).distinct().limit(10)
-    before = select(column).where(column < doc_id).order_by(column.desc()).distinct().limit(10)
-    return nearest(doc_id, [*session.scalars(before), *session.scalars(after)])
+_OWN = {
+    "checkpoint": ("numerics_class", "tokens_seen"),
+    "corpus": ("shards", "documents", "tokens"),
+}
 
 
-def _artifact(row: Artifact) -> dict[str, Any]:
-    shared: dict[str, Any] = {
-        "kind": kind_of(row),
+def _artifact(session: Session, row: Artifact) -> dict[str, Any]:
+    sources = _sources(session, row)
+    onward = {"parent", "derived_from"}
+    return {
+        "kind": row.kind,
         "id": row.digest,
         "uri": row.uri,
-        "parent": row.parent.digest if row.parent else None,
+        "parent": next((each.digest for name, each in sources if name in onward), None),
         "recipe_id": row.recipe_id,
         "created_at": row.created_at.isoformat(),
         "meta": row.meta,
+        **{name: getattr(row, name) for name in _OWN.get(row.kind, ("content",))},
+        "from": [{"relation": name, "kind": e.kind, "id": e.digest} for name, e in sources],
     }
-    match row:
-        case Checkpoint():
-            own = {"numerics_class": row.numerics_class, "tokens_seen": row.tokens_seen}
-        case CorpusVersion():
-            own = {"shards": row.shards, "documents": row.documents, "tokens": row.tokens}
-    return shared | own
 
 
 def _stage(session: Session, row: Artifact) -> dict[str, Any] | None:
     """The stage that made an artifact: the one of its recipe, else the first that ended in it."""
-    by_recipe = Stage.recipe_id == row.recipe_id
-    by_output = Stage.output_digest == row.digest
-    wanted = select(Stage).where(by_recipe | by_output).order_by(by_recipe.desc(), Stage.id)
-    stage = session.scalars(wanted.limit(1)).one_or_none()
+    wanted = (
+        select(Stage)
+        .join(Generated, Generated.stage_id == Stage.id)
+        .where(Generated.artifact_id == row.id)
+        .order_by((Stage.recipe_id == row.recipe_id).desc(), Stage.id)
+        .limit(1)
+    )
+    stage = session.scalars(wanted).one_or_none()
     if stage is None:
         return None
     return {
@@ -185,7 +138,24 @@ def _stage(session: Session, row: Artifact) -> dict[str, Any] | None:
         "started_at": stage.started_at.isoformat(),
         "finished_at": stage.finished_at.isoformat() if stage.finished_at else None,
         **{name: getattr(stage, name) for name in _STAGE_COSTS},
+        "used": _used(session, stage),
     }
+
+
+def _used(session: Session, stage: Stage) -> list[dict[str, str]]:
+    wanted = (
+        select(Used.role, Artifact.kind, Artifact.digest)
+        .join(Artifact, Artifact.id == Used.artifact_id)
+        .where(Used.stage_id == stage.id)
+        .order_by(Used.role, Artifact.id)
+    )
+    return [{"role": role, "kind": kind, "id": id_} for role, kind, id_ in session.execute(wanted)]
+
+
+def _metrics(session: Session, row: Artifact) -> dict[str, Any]:
+    if not isinstance(row, Checkpoint | CorpusVersion):
+        return {}
+    return {metric_key(metric): metric_entry(metric) for metric in evaluations_of(session, row)}
 
 
 def _run(session: Session, key: int | None) -> dict[str, Any] | None:
@@ -206,9 +176,10 @@ def _run(session: Session, key: int | None) -> dict[str, Any] | None:
 
 
 def _generations(session: Session, row: Artifact) -> list[dict[str, Any]]:
-    column = (
-        Generation.checkpoint_id if isinstance(row, Checkpoint) else Generation.corpus_version_id
-    )
+    columns = {"checkpoint": Generation.checkpoint_id, "corpus": Generation.corpus_version_id}
+    column = columns.get(row.kind)
+    if column is None:
+        return []
     wanted = (
         select(Generation)
         .where(column == row.id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -21,6 +22,8 @@ NAMING_CONVENTION = {
 }
 
 JsonObject = dict[str, Any]
+
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 # SQLite gives row numbers only to a primary key of type INTEGER; PostgreSQL's is four bytes wide,
 # too narrow for the changed documents of a large corpus.
@@ -55,7 +58,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 def storable(text: str) -> bool:
     """Whether both databases can hold the text: no NUL byte, no lone surrogate."""
-    return "\x00" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
+    return _UNSTORABLE.search(text) is None
 
 
 class ProseType(TypeDecorator[str]):

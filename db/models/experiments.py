@@ -61,6 +61,8 @@ class Run(Base):
     finished_at: Mapped[datetime | None]
     outcome: Mapped[str | None]
     experiment_id: Mapped[int | None] = mapped_column(ForeignKey("experiments.id"), index=True)
+    # Runs and artifacts point at each other; use_alter breaks the circle when tables are made.
+    config_id: Mapped[int | None] = mapped_column(ForeignKey("artifacts.id", use_alter=True))
 
     experiment: Mapped[Experiment | None] = relationship()
 
@@ -119,10 +121,8 @@ class Generation(Base):
     arm_id: Mapped[int] = mapped_column(ForeignKey("arms.id"))
     generation_index: Mapped[int]
     status: Mapped[str] = mapped_column(default="pending")
-    corpus_version_id: Mapped[int | None] = mapped_column(
-        ForeignKey("corpus_versions.id"), index=True
-    )
-    checkpoint_id: Mapped[int | None] = mapped_column(ForeignKey("checkpoints.id"), index=True)
+    corpus_version_id: Mapped[int | None] = mapped_column(ForeignKey("artifacts.id"), index=True)
+    checkpoint_id: Mapped[int | None] = mapped_column(ForeignKey("artifacts.id"), index=True)
     training_documents: Mapped[int | None]
     training_tokens: Mapped[int | None]
     unique_tokens: Mapped[int | None]
@@ -137,18 +137,18 @@ class Generation(Base):
     finished_at: Mapped[datetime | None]
 
     arm: Mapped[Arm] = relationship(back_populates="generations", foreign_keys=[arm_id])
-    corpus_version: Mapped[CorpusVersion | None] = relationship()
-    checkpoint: Mapped[Checkpoint | None] = relationship()
+    corpus_version: Mapped[CorpusVersion | None] = relationship(foreign_keys=[corpus_version_id])
+    checkpoint: Mapped[Checkpoint | None] = relationship(foreign_keys=[checkpoint_id])
 
 
 class Lease(Base):
-    """Who writes an experiment now; `token` grows with each new holder and fences old ones off."""
+    """Who writes an arm now; `token` grows with each new holder and fences old ones off."""
 
     __tablename__ = "leases"
     __table_args__ = (CheckConstraint("token >= 0", name="token"),)
 
     id: Mapped[Key]
-    experiment_id: Mapped[int] = mapped_column(ForeignKey("experiments.id"), unique=True)
+    arm_id: Mapped[int] = mapped_column(ForeignKey("arms.id"), unique=True)
     holder: Mapped[str]
     host: Mapped[str]
     pid: Mapped[int]
@@ -159,4 +159,4 @@ class Lease(Base):
     # The row outlives its holder: deleting it would start the tokens again at one.
     released_at: Mapped[datetime | None]
 
-    experiment: Mapped[Experiment] = relationship()
+    arm: Mapped[Arm] = relationship()

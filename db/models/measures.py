@@ -1,4 +1,4 @@
-"""What was found: changed documents, evaluations, and the gates decided on them."""
+"""What was found: evaluations, and the gates decided on them."""
 
 from __future__ import annotations
 
@@ -9,39 +9,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.models.base import Base, Key, Prose, not_negative, one_of, utc_now
 
-# `keep` is here for a revision that was refused: the document stayed, and the row says why.
-DOCUMENT_ACTIONS = ("keep", "revise", "drop", "tag", "quarantine")
 GATE_OUTCOMES = ("pass", "fail", "inconclusive")
 GATE_MODES = ("enforce", "record_only")
 INTERVALS_OVER = ("items", "seeds")
-# PostgreSQL indexes at most 2,704 bytes a row; 512 characters of four bytes each stay below it.
-DOC_ID_LIMIT = 512
-
-
-class ChangedDocument(Base):
-    """A document that a generation changed, refused to change, dropped, tagged or quarantined."""
-
-    __tablename__ = "changed_documents"
-    __table_args__ = (
-        UniqueConstraint("generation_id", "doc_id"),
-        CheckConstraint(one_of("action", DOCUMENT_ACTIONS), name="action"),
-        CheckConstraint(f"length(doc_id) BETWEEN 1 AND {DOC_ID_LIMIT}", name="doc_id"),
-        CheckConstraint(not_negative("edit_distance"), name="edit_distance"),
-    )
-
-    id: Mapped[Key]
-    generation_id: Mapped[int] = mapped_column(ForeignKey("generations.id"))
-    doc_id: Mapped[str] = mapped_column(index=True)
-    action: Mapped[str]
-    before_sha256: Mapped[str]
-    after_sha256: Mapped[str | None]
-    principle: Mapped[str | None]
-    score_before: Mapped[float | None]
-    score_after: Mapped[float | None]
-    acceptance_score: Mapped[float | None]
-    edit_distance: Mapped[float | None]
-    reason: Mapped[Prose] = mapped_column(default="")
-    source: Mapped[str] = mapped_column(default="")
 
 
 class Evaluation(Base):
@@ -71,10 +41,8 @@ class Evaluation(Base):
 
     id: Mapped[Key]
     subject_key: Mapped[str]
-    checkpoint_id: Mapped[int | None] = mapped_column(ForeignKey("checkpoints.id"), index=True)
-    corpus_version_id: Mapped[int | None] = mapped_column(
-        ForeignKey("corpus_versions.id"), index=True
-    )
+    checkpoint_id: Mapped[int | None] = mapped_column(ForeignKey("artifacts.id"), index=True)
+    corpus_version_id: Mapped[int | None] = mapped_column(ForeignKey("artifacts.id"), index=True)
     generation_id: Mapped[int | None] = mapped_column(ForeignKey("generations.id"), index=True)
     variant: Mapped[str] = mapped_column(default="")
     task: Mapped[str]
@@ -114,3 +82,4 @@ class GateDecision(Base):
     n: Mapped[int | None]
     reason: Mapped[Prose] = mapped_column(default="")
     decided_at: Mapped[datetime] = mapped_column(default=utc_now)
+    run_id: Mapped[int | None] = mapped_column(ForeignKey("runs.id"), index=True)

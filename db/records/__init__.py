@@ -1,11 +1,15 @@
 """What is written: functions that take a session, flush, and leave the commit to the caller."""
 
 from db.records.artifacts import (
+    add_artifact,
     add_checkpoint,
     add_corpus_version,
+    derive,
     find_checkpoint,
     find_corpus_version,
+    record_sources,
 )
+from db.records.documents import document_keys, record_changed_documents
 from db.records.experiments import (
     GenerationFields,
     differing_fields,
@@ -26,17 +30,16 @@ from db.records.experiments import (
 )
 from db.records.leases import (
     LeaseGrant,
-    acquire_lease,
-    check_lease,
-    release_lease,
-    renew_lease,
+    acquire_leases,
+    check_leases,
+    release_leases,
+    renew_leases,
 )
 from db.records.measures import (
     EvaluationRow,
     Subject,
     evaluations_of,
     gates_of,
-    record_changed_documents,
     record_evaluations,
     record_gate,
 )
@@ -57,11 +60,14 @@ __all__ = [
     "LeaseGrant",
     "StageCosts",
     "Subject",
-    "acquire_lease",
+    "acquire_leases",
+    "add_artifact",
     "add_checkpoint",
     "add_corpus_version",
-    "check_lease",
+    "check_leases",
+    "derive",
     "differing_fields",
+    "document_keys",
     "ensure_arm",
     "ensure_generation",
     "evaluations_of",
@@ -81,9 +87,10 @@ __all__ = [
     "record_evaluations",
     "record_gate",
     "record_shard",
+    "record_sources",
     "register_experiment",
-    "release_lease",
-    "renew_lease",
+    "release_leases",
+    "renew_leases",
     "require_experiment",
     "rollback",
     "set_arm_status",

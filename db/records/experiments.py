@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from db.models import (
     Arm,
+    ConfigVersion,
     Experiment,
     GateDecision,
     Generation,
@@ -136,6 +137,7 @@ def start_run(
     versions: JsonObject,
     host_kind: JsonObject,
     experiment: Experiment | None = None,
+    config: ConfigVersion | None = None,
     run_id: str | None = None,
 ) -> Run:
     """Record that a process began; one that is killed keeps its row without an end."""
@@ -147,6 +149,7 @@ def start_run(
         versions=versions,
         host_kind=host_kind,
         experiment_id=experiment.id if experiment else None,
+        config_id=config.id if config else None,
     )
     session.add(run)
     session.flush()

@@ -1,34 +1,37 @@
-"""One writer for each experiment: a lease with a heartbeat and a fencing token."""
+"""One writer for each arm: leases with a heartbeat and a fencing token.
+
+A process that writes several arms takes their leases together, or none: the arms of one seed are
+made side by side, and half of them would be no use.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import ColumnElement, Select, or_, select, update
 from sqlalchemy.orm import Session
 
-from db.models import Experiment, Lease, utc_now
+from db.models import Arm, Lease, utc_now
 from db.problems import LeaseHeld, LeaseLost
 from db.records.idempotence import insert_once
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseGrant:
-    """Proof of a lease: its token is what later writes are checked against."""
+    """Proof of leases: the tokens are what later writes are checked against."""
 
-    experiment_id: int
-    experiment: str
     holder: str
-    token: int
+    tokens: tuple[tuple[int, int], ...]
+    """Arm and token, by arm."""
     expires_at: datetime
 
 
-def acquire_lease(
+def acquire_leases(
     session: Session,
-    experiment: Experiment,
+    arms: Sequence[Arm],
     *,
     holder: str,
     host: str,
@@ -37,12 +40,42 @@ def acquire_lease(
     steal: Callable[[Lease], bool] | None = None,
     now: datetime | None = None,
 ) -> LeaseGrant:
-    """Take the lease, or say who holds it.
+    """Take the leases of all the arms, or say who holds one.
 
-    `holder` names one process (its run id). `steal` is asked about a lease that has not run out;
-    it answers yes when it knows the holder to be dead, and the lease is then taken over at once.
+    Args:
+        session: the writer's; the leases are held once it has committed.
+        arms: what will be written.
+        holder: names one process (its run id).
+        host: the machine it runs on.
+        pid: its process id there.
+        ttl_s: seconds after which a lease that was not renewed may be taken by another.
+        steal: asked about a lease that has not run out; it answers yes when it knows the holder to
+            be dead, and the lease is then taken over at once.
+        now: the time, for tests.
+
+    Raises:
+        LeaseHeld: another process holds one of them; none was taken.
     """
     now = now or utc_now()
+    tokens: list[tuple[int, int]] = []
+    # In one order, so that two processes that want the same arms do not wait for each other.
+    for arm in sorted(arms, key=lambda arm: arm.id):
+        lease = _locked(session, arm, now)
+        held = lease.released_at is None and lease.expires_at > now
+        if held and lease.holder != holder and not (steal and steal(lease)):
+            what = f"{arm.experiment.name}:{arm.name}:{arm.seed}"
+            raise LeaseHeld(what, lease.holder, lease.host, lease.pid, lease.acquired_at)
+        lease.holder, lease.host, lease.pid = holder, host, pid
+        lease.token += 1
+        lease.acquired_at = lease.heartbeat_at = now
+        lease.expires_at = now + timedelta(seconds=ttl_s)
+        lease.released_at = None
+        tokens.append((arm.id, lease.token))
+    session.flush()
+    return LeaseGrant(holder, tuple(tokens), now + timedelta(seconds=ttl_s))
+
+
+def _locked(session: Session, arm: Arm, now: datetime) -> Lease:
     unheld: dict[str, Any] = {
         "holder": "",
         "host": "",
@@ -53,72 +86,76 @@ def acquire_lease(
         "expires_at": now,
         "released_at": now,
     }
-    insert_once(session, Lease, {"experiment_id": experiment.id}, unheld)
-    lease = session.scalars(
+    insert_once(session, Lease, {"arm_id": arm.id}, unheld)
+    return session.scalars(
         select(Lease)
-        .where(Lease.experiment_id == experiment.id)
+        .where(Lease.arm_id == arm.id)
         .with_for_update()
         .execution_options(populate_existing=True)
     ).one()
-    held = lease.released_at is None and lease.expires_at > now
-    if held and lease.holder != holder and not (steal and steal(lease)):
-        raise LeaseHeld(experiment.name, lease.holder, lease.host, lease.pid, lease.acquired_at)
-    lease.holder, lease.host, lease.pid = holder, host, pid
-    lease.token += 1
-    lease.acquired_at = lease.heartbeat_at = now
-    lease.expires_at = now + timedelta(seconds=ttl_s)
-    lease.released_at = None
-    session.flush()
-    return LeaseGrant(experiment.id, experiment.name, holder, lease.token, lease.expires_at)
 
 
-def renew_lease(
+def renew_leases(
     session: Session, grant: LeaseGrant, *, ttl_s: float, now: datetime | None = None
 ) -> LeaseGrant:
-    """The heartbeat. A lease that ran out but was not taken is renewed: nobody else wrote."""
+    """The heartbeat. A lease that ran out but was not taken is renewed: nobody else wrote.
+
+    Raises:
+        LeaseLost: another process took one over.
+    """
     now = now or utc_now()
     expires_at = now + timedelta(seconds=ttl_s)
-    _update_own(session, grant, {"heartbeat_at": now, "expires_at": expires_at})
+    if len(_update_own(session, grant, {"heartbeat_at": now, "expires_at": expires_at})) < len(
+        grant.tokens
+    ):
+        raise _lost(session, grant)
     return replace(grant, expires_at=expires_at)
 
 
-def check_lease(session: Session, grant: LeaseGrant) -> None:
-    """The fence, asked in the transaction of a write: a holder that slept too long is refused."""
-    own = select(Lease.id).where(_is_own(grant)).with_for_update()
-    if session.scalars(own).one_or_none() is None:
+def check_leases(session: Session, grant: LeaseGrant) -> None:
+    """The fence, asked in the transaction of a write: a holder that slept too long is refused.
+
+    The leases stay locked until the transaction ends, so nobody takes one over in its midst.
+
+    Raises:
+        LeaseLost: another process took one over.
+    """
+    if len(session.scalars(_own_locked(grant)).all()) < len(grant.tokens):
         raise _lost(session, grant)
 
 
-def release_lease(session: Session, grant: LeaseGrant, *, now: datetime | None = None) -> bool:
-    """Give the lease back; false when another holder had taken it over already."""
-    try:
-        _update_own(session, grant, {"released_at": now or utc_now()})
-    except LeaseLost:
-        return False
-    return True
+def release_leases(session: Session, grant: LeaseGrant, *, now: datetime | None = None) -> bool:
+    """Give the leases back; false when another holder had taken one over already."""
+    return len(_update_own(session, grant, {"released_at": now or utc_now()})) == len(grant.tokens)
 
 
 def _is_own(grant: LeaseGrant) -> ColumnElement[bool]:
-    return (
-        (Lease.experiment_id == grant.experiment_id)
-        & (Lease.token == grant.token)
-        & Lease.released_at.is_(None)
-    )
+    own = [(Lease.arm_id == arm) & (Lease.token == token) for arm, token in grant.tokens]
+    return or_(*own) & Lease.released_at.is_(None)
 
 
-def _update_own(session: Session, grant: LeaseGrant, values: dict[str, Any]) -> None:
+def _own_locked(grant: LeaseGrant) -> Select[Any]:
+    return select(Lease.id).where(_is_own(grant)).order_by(Lease.arm_id).with_for_update()
+
+
+def _update_own(session: Session, grant: LeaseGrant, values: dict[str, Any]) -> list[int]:
     session.flush()
+    # Locked in the order in which everybody locks them: an UPDATE alone would take any.
+    session.scalars(_own_locked(grant)).all()
     changed = update(Lease).where(_is_own(grant)).values(**values).returning(Lease.id)
-    if session.execute(changed, execution_options={"synchronize_session": False}).first() is None:
-        raise _lost(session, grant)
+    return list(session.scalars(changed, execution_options={"synchronize_session": False}))
 
 
 def _lost(session: Session, grant: LeaseGrant) -> LeaseLost:
-    now_held_by = session.scalars(
-        select(Lease.holder).where(Lease.experiment_id == grant.experiment_id)
-    ).one_or_none()
+    arms = [arm for arm, _ in grant.tokens]
+    taken = session.scalars(
+        select(Lease).where(Lease.arm_id.in_(arms), ~_is_own(grant)).order_by(Lease.arm_id)
+    ).first()
+    what, by = "an arm", None
+    if taken is not None:
+        what = f"arm {taken.arm.name} (seed {taken.arm.seed}) of {taken.arm.experiment.name!r}"
+        by = taken.holder
     return LeaseLost(
-        f"the lease of experiment {grant.experiment!r} held by {grant.holder} (token "
-        f"{grant.token}) was taken over or released, last holder {now_held_by}; this process stops "
-        "writing, run again once the other has ended"
+        f"the lease of {what} held by {grant.holder} was taken over or released, last holder {by}; "
+        "this process stops writing, run again once the other has ended"
     )

@@ -1,47 +1,28 @@
-"""Writing changed documents, evaluations and gate decisions."""
+"""Writing evaluations and gate decisions."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from itertools import islice
 from typing import Any
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db.models import (
-    DOC_ID_LIMIT,
-    ChangedDocument,
     Checkpoint,
     CorpusVersion,
     Evaluation,
     GateDecision,
     Generation,
-    storable,
+    Run,
     utc_now,
 )
-from db.nearest import nearest, or_nearest, quoted
 from db.problems import DatabaseProblem
 from db.records.idempotence import put
 
 Subject = Checkpoint | CorpusVersion | Generation
-
-# Past some thousands a chunk a longer one is no faster, and this many rows weigh some megabytes.
-ROWS_A_CHUNK = 5_000
-
-_REQUIRED = ("doc_id", "action", "before_sha256")
-_NULLABLE = (
-    "after_sha256",
-    "principle",
-    "score_before",
-    "score_after",
-    "acceptance_score",
-    "edit_distance",
-)
-_WORDS = ("reason", "source")
-_SCORES = ("score_before", "score_after", "acceptance_score", "edit_distance")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,55 +39,6 @@ class EvaluationRow:
     seed: int = 0
     task_version: str = "1"
     variant: str = ""
-
-
-def record_changed_documents(
-    session: Session, generation: Generation, rows: Iterable[Mapping[str, Any]]
-) -> int:
-    """Record what a generation changed, in place of what was recorded of it; how many rows.
-
-    Each row has `doc_id`, `action` and `before_sha256`, and may have the other columns.
-    """
-    session.flush()
-    session.execute(
-        delete(ChangedDocument).where(ChangedDocument.generation_id == generation.id),
-        execution_options={"synchronize_session": False},
-    )
-    checked = (_document_row(row, generation.id) for row in rows)
-    total = 0
-    for chunk in _chunks(checked, ROWS_A_CHUNK):
-        session.execute(insert(ChangedDocument.__table__), chunk)  # pyright: ignore[reportArgumentType]
-        total += len(chunk)
-    return total
-
-
-def _document_row(row: Mapping[str, Any], generation_id: int) -> dict[str, Any]:
-    if unknown := sorted(set(row) - {*_REQUIRED, *_NULLABLE, *_WORDS}):
-        known = [*_REQUIRED, *_NULLABLE, *_WORDS]
-        raise DatabaseProblem(
-            f"a changed document has no column {unknown[0]!r}; "
-            f"{or_nearest(nearest(unknown[0], known))}"
-        )
-    doc_id = row["doc_id"]
-    if not storable(doc_id) or not 1 <= len(doc_id) <= DOC_ID_LIMIT:
-        raise DatabaseProblem(
-            f"document id {quoted(doc_id)} cannot be recorded: ids have 1 to {DOC_ID_LIMIT} "
-            "characters and no NUL; give the document another id at import"
-        )
-    for name in _SCORES:
-        _refuse_not_finite(row.get(name), f"{name} of document {quoted(doc_id)}")
-    return {
-        "generation_id": generation_id,
-        **{name: row[name] for name in _REQUIRED},
-        **{name: row.get(name) for name in _NULLABLE},
-        **{name: row.get(name) or "" for name in _WORDS},
-    }
-
-
-def _chunks(rows: Iterable[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
-    stream = iter(rows)
-    while chunk := list(islice(stream, size)):
-        yield chunk
 
 
 def _refuse_not_finite(value: float | None, what: str) -> None:
@@ -177,6 +109,7 @@ def record_gate(
     interval_over: str | None = None,
     n: int | None = None,
     reason: str = "",
+    run: Run | None = None,
 ) -> GateDecision:
     """Record what a gate decided; deciding again replaces it."""
     numbers = {"value": value, "lower": lower, "upper": upper, "bound": bound}
@@ -190,6 +123,7 @@ def record_gate(
         "n": n,
         "reason": reason,
         "decided_at": utc_now(),
+        "run_id": run.id if run else None,
     }
     return put(session, GateDecision, {"generation_id": generation.id, "gate": gate}, values)
 

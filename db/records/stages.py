@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from db.models import Generation, JsonObject, Run, Shard, Stage, StageUse, storable, utc_now
 from db.problems import DatabaseProblem
+from db.records.edges import note_inputs, note_outputs
 from db.records.idempotence import fresh, insert_once, put
 
 
@@ -79,6 +80,7 @@ def start_stage(
     if forget_shards:
         session.execute(delete(Shard).where(Shard.stage_id == row.id))
     session.flush()
+    note_inputs(session, row)
     return row
 
 
@@ -109,6 +111,7 @@ def finish_stage(
     stage.output_uri = output_uri
     stage.finished_at = utc_now()
     session.flush()
+    note_outputs(session, stage)
     return stage
 
 

@@ -12,6 +12,7 @@ from db.records import (
     EvaluationRow,
     add_checkpoint,
     add_corpus_version,
+    derive,
     ensure_arm,
     ensure_generation,
     finish_run,
@@ -93,13 +94,14 @@ def record_demo(session: Session) -> Experiment:
             corpus_1 = add_corpus_version(
                 session, digest("c1"), uri="file:///c1", shards=2, documents=9, parent=corpus_0
             )
+            derive(session, corpus_1, "read_by", model_0)
             record_changed_documents(session, one, documents(2))
         stage = start_stage(
             session,
             f"train-{name}",
             stage="train",
             algorithm_version="1",
-            params={"lr": 0.003, "corpus": corpus_1.digest},
+            params={"lr": 0.003, "inputs": {"corpus": corpus_1.digest}},
             run=run,
         )
         model_1 = add_checkpoint(
@@ -111,6 +113,7 @@ def record_demo(session: Session) -> Experiment:
             numerics_class={"dtype": "float32"},
             run=run,
         )
+        derive(session, model_1, "trained_on", corpus_1)
         record_shard(session, stage, 0, uri="file:///s0", digest=digest("s0"), documents=10)
         finish_stage(session, stage, output_digest=model_1.digest, seconds=1.5, documents=10)
         use_stage(session, one, stage, reused=False)

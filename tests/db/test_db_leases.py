@@ -1,9 +1,10 @@
-"""One writer for each experiment, whoever fights for it."""
+"""One writer for each arm, whoever fights for it."""
 
 from __future__ import annotations
 
 import pickle
 import threading
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,21 +16,28 @@ from db.models import Lease
 from db.problems import AmbiguousId, DatabaseProblem, LeaseHeld, LeaseLost, UnknownId
 from db.records import (
     LeaseGrant,
-    acquire_lease,
-    check_lease,
+    acquire_leases,
+    check_leases,
+    ensure_arm,
     find_experiment,
-    release_lease,
-    renew_lease,
+    release_leases,
+    renew_leases,
 )
 from db.sessions import Database
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
-def take(session: Session, holder: str, after_s: float = 0, **more: Any) -> LeaseGrant:
-    return acquire_lease(
+def take(
+    session: Session,
+    holder: str,
+    after_s: float = 0,
+    arms: Sequence[str] = ("revise",),
+    **more: Any,
+) -> LeaseGrant:
+    return acquire_leases(
         session,
-        new_experiment(session),
+        [ensure_arm(session, new_experiment(session), name, 1) for name in arms],
         holder=holder,
         host="laptop",
         pid=42,
@@ -37,6 +45,11 @@ def take(session: Session, holder: str, after_s: float = 0, **more: Any) -> Leas
         now=NOON + timedelta(seconds=after_s),
         **more,
     )
+
+
+def token(grant: LeaseGrant) -> int:
+    [(_, number)] = grant.tokens
+    return number
 
 
 def test_a_second_holder_is_told_who_holds_it_since_when(session: Session) -> None:
@@ -52,20 +65,20 @@ def test_a_lease_that_ran_out_is_taken_over_and_the_old_holder_is_fenced_off(
 ) -> None:
     old = take(session, "first")
     new = take(session, "second", after_s=61)
-    assert new.token > old.token
+    assert token(new) > token(old)
     for stale_write in (
-        lambda: renew_lease(session, old, ttl_s=60),
-        lambda: check_lease(session, old),
+        lambda: renew_leases(session, old, ttl_s=60),
+        lambda: check_leases(session, old),
     ):
         with pytest.raises(LeaseLost, match="last holder second"):
             stale_write()
-    assert release_lease(session, old) is False
-    check_lease(session, new)
+    assert release_leases(session, old) is False
+    check_leases(session, new)
 
 
 def test_a_heartbeat_keeps_the_lease(session: Session) -> None:
     grant = take(session, "first")
-    grant = renew_lease(session, grant, ttl_s=60, now=NOON + timedelta(seconds=50))
+    grant = renew_leases(session, grant, ttl_s=60, now=NOON + timedelta(seconds=50))
     assert grant.expires_at == NOON + timedelta(seconds=110)
     with pytest.raises(LeaseHeld):
         take(session, "second", after_s=100)
@@ -73,22 +86,52 @@ def test_a_heartbeat_keeps_the_lease(session: Session) -> None:
 
 def test_a_lease_that_ran_out_unclaimed_is_renewed(session: Session) -> None:
     grant = take(session, "first")
-    renew_lease(session, grant, ttl_s=60, now=NOON + timedelta(seconds=500))
+    renew_leases(session, grant, ttl_s=60, now=NOON + timedelta(seconds=500))
     with pytest.raises(LeaseHeld):
         take(session, "second", after_s=510)
 
 
 def test_a_released_lease_is_free_at_once_and_tokens_only_grow(session: Session) -> None:
     grant = take(session, "first")
-    assert release_lease(session, grant) is True
+    assert release_leases(session, grant) is True
     with pytest.raises(LeaseLost):
-        renew_lease(session, grant, ttl_s=60)
-    assert take(session, "second", after_s=1).token == grant.token + 1
+        renew_leases(session, grant, ttl_s=60)
+    assert token(take(session, "second", after_s=1)) == token(grant) + 1
+
+
+def test_two_arms_have_two_writers(session: Session) -> None:
+    control = take(session, "first", arms=["control"])
+    revise = take(session, "second", arms=["revise"])
+    check_leases(session, control)
+    check_leases(session, revise)
+
+
+def test_arms_are_taken_together_or_not_at_all(database: Database) -> None:
+    with database.sessions.begin() as session:
+        take(session, "first", arms=["filter"])
+
+    def both() -> None:
+        with database.sessions.begin() as session:
+            take(session, "second", arms=["control", "filter"])
+
+    with pytest.raises(LeaseHeld, match=r"microworld:filter:1 is being run by first"):
+        both()
+    with database.sessions.begin() as session:
+        take(session, "third", arms=["control"])
+
+
+def test_a_grant_of_two_arms_is_lost_with_one_of_them(session: Session) -> None:
+    both = take(session, "first", arms=["control", "revise"])
+    take(session, "second", after_s=61, arms=["revise"])
+    with pytest.raises(LeaseLost, match=r"arm revise \(seed 1\) .* last holder second"):
+        check_leases(session, both)
+    with pytest.raises(LeaseLost):
+        renew_leases(session, both, ttl_s=60)
 
 
 def test_the_same_holder_may_take_its_lease_again(session: Session) -> None:
     first = take(session, "first")
-    assert take(session, "first", after_s=1).token > first.token
+    assert token(take(session, "first", after_s=1)) > token(first)
 
 
 def test_a_lease_whose_holder_is_known_to_be_dead_is_stolen_at_once(session: Session) -> None:
@@ -139,7 +182,7 @@ def test_a_holder_that_woke_too_late_cannot_commit_beside_the_new_one(database: 
     def write() -> None:
         with database.sessions.begin() as session:
             new_experiment(session, "written by a ghost")
-            check_lease(session, old)
+            check_leases(session, old)
 
     with pytest.raises(LeaseLost):
         write()

@@ -150,13 +150,13 @@ def test_ancestors_lead_from_a_checkpoint_to_the_first_corpus(reader: Session) -
     assert found == {
         (1, "parent", digest("m0")),
         (1, "trained_on", digest("c1")),
-        (2, "trained_on", digest("c0")),
+        (2, "derived_from", digest("c0")),
     }
 
 
 def test_descendants_are_the_other_way_round(reader: Session) -> None:
     found = {row["id"] for row in descendants(reader, digest("c0"))}
-    assert found == {digest(name) for name in ("m0", "c1", "control m1", "revise m1")}
+    assert found == {digest(name) for name in ("c1", "control m1", "revise m1")}
     read_by = [row for row in descendants(reader, digest("m0")) if row["relation"] == "read_by"]
     assert [(row["id"], row["of"]) for row in read_by] == [(digest("c1"), digest("m0"))]
     assert ancestors(reader, digest("c0")) == []
@@ -174,14 +174,14 @@ def test_why_names_data_parent_recipe_commit_and_command(reader: Session) -> Non
     answer = why(reader, digest("revise m1")[:6])
     assert [corpus["id"] for corpus in answer["data"]] == [digest("c1")]
     assert answer["parent"] == digest("m0")
-    assert answer["recipe"] == {"lr": 0.003, "corpus": digest("c1")}
+    assert answer["recipe"] == {"lr": 0.003, "inputs": {"corpus": digest("c1")}}
     assert (answer["commit"], answer["dirty"]) == ("abc123", False)
     assert answer["command"] == "palimpsest run configs/microworld.yaml"
     assert answer["numerics_class"] == {"dtype": "float32"}
 
 
 def test_why_of_what_is_no_checkpoint_is_refused(reader: Session) -> None:
-    with pytest.raises(UnknownId, match="is a corpus version"):
+    with pytest.raises(UnknownId, match="is of kind corpus; name a checkpoint"):
         why(reader, digest("c1"))
     with pytest.raises(UnknownId, match="is an experiment"):
         why(reader, "microworld")

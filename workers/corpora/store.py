@@ -172,6 +172,13 @@ def _altered(path: Path) -> InputProblem:
     )
 
 
+def source_counts(corpus: CorpusRef) -> Iterator[dict[str, int]]:
+    """Yield, for each shard, how many of its documents came from each source."""
+    for index in range(len(corpus.shards)):
+        column = read_table(corpus.shard_path(index), ["source"]).column("source")
+        yield {row["values"]: row["counts"] for row in column.value_counts().to_pylist()}
+
+
 def iterate(corpus: CorpusRef) -> Iterator[Document]:
     """Yield the documents in order, a shard at a time."""
     for index in range(len(corpus.shards)):

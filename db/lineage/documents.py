@@ -1,0 +1,98 @@
+"""`document_history`: everything that was done to one document, and why."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from db.models import (
+    Arm,
+    ChangedDocument,
+    DocumentName,
+    Experiment,
+    Generation,
+    Source,
+    Stage,
+    Verdict,
+    storable,
+)
+from db.nearest import nearest, or_nearest, quoted
+from db.problems import UnknownId
+
+_NUMBERS = ("score_before", "score_after", "acceptance_score", "edit_distance")
+
+# Everything that is known of a row, in the order in which it is shown.
+_COLUMNS = (
+    Experiment.name.label("experiment"),
+    Arm.name.label("arm"),
+    Arm.seed,
+    Generation.generation_index.label("generation"),
+    DocumentName.doc_id,
+    Verdict.action,
+    ChangedDocument.before_sha256,
+    ChangedDocument.after_sha256,
+    Verdict.principle,
+    *(getattr(ChangedDocument, name) for name in _NUMBERS),
+    Verdict.reason,
+    Source.name.label("source"),
+    Stage.recipe_id.label("decided_by"),
+)
+_DOCUMENTS = (
+    select(*_COLUMNS)
+    .select_from(ChangedDocument)
+    .join(DocumentName, DocumentName.id == ChangedDocument.document_id)
+    .join(Verdict, Verdict.id == ChangedDocument.verdict_id)
+    .join(Generation, Generation.id == ChangedDocument.generation_id)
+    .join(Arm, Arm.id == Generation.arm_id)
+    .join(Experiment, Experiment.id == Arm.experiment_id)
+    .join(Source, Source.id == DocumentName.source_id, isouter=True)
+    .join(Stage, Stage.id == Verdict.stage_id, isouter=True)
+)
+
+
+def document_history(session: Session, doc_id: str) -> list[dict[str, Any]]:
+    """Every generation that changed, refused to change, tagged, dropped or quarantined a document.
+
+    Generations that left it as it was have no row.
+
+    Raises:
+        UnknownId: no generation did anything to a document of this id; the nearest are named.
+    """
+    rows = []
+    if storable(doc_id):
+        wanted = _DOCUMENTS.where(DocumentName.doc_id == doc_id).order_by(
+            Experiment.id, Arm.id, Generation.generation_index
+        )
+        rows = [document_row(row) for row in session.execute(wanted).mappings()]
+    if not rows:
+        names = nearest_documents(session, doc_id)
+        raise UnknownId(
+            f"no generation changed, refused, dropped, tagged or quarantined a document "
+            f"{quoted(doc_id)}; {or_nearest(names)}",
+            names,
+        )
+    return rows
+
+
+def document_row(row: Any) -> dict[str, Any]:
+    """A row as people and scripts read it: digests as 64 hexadecimal digits."""
+    after = row["after_sha256"]
+    return {
+        **row,
+        "before_sha256": row["before_sha256"].hex(),
+        "after_sha256": after.hex() if after else None,
+        "principle": row["principle"] or None,
+        "source": row["source"] or "",
+    }
+
+
+def nearest_documents(session: Session, doc_id: str) -> list[str]:
+    """The ids on either side in the index: millions of ids are not compared one by one."""
+    if not storable(doc_id):
+        return []
+    column = DocumentName.doc_id
+    after = select(column).where(column >= doc_id).order_by(column).limit(10)
+    before = select(column).where(column < doc_id).order_by(column.desc()).limit(10)
+    return nearest(doc_id, [*session.scalars(before), *session.scalars(after)])
