@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 
 from db.models import Base
 from db.problems import DatabaseProblem, SchemaMismatch
+from db.views import create_views, drop_views
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 # Not Alembic's default name: Prefect and MLflow keep theirs in a table of that name.
@@ -55,7 +56,9 @@ def migrate_up(engine: Engine) -> None:
     """Run every migration that the database lacks, in one transaction."""
     with engine.begin() as connection:
         _wait_for_turn(connection)
+        drop_views(connection)
         command.upgrade(migration_config(connection), "head")
+        create_views(connection)
         _check_foreign_keys(connection)
 
 
@@ -63,6 +66,8 @@ def migrate_down(engine: Engine, revision: str) -> None:
     """Undo migrations down to a revision, in one transaction."""
     with engine.begin() as connection:
         _wait_for_turn(connection)
+        # An older schema has none: whoever upgrades from it makes them again.
+        drop_views(connection)
         try:
             command.downgrade(migration_config(connection), revision)
         except CommandError as error:

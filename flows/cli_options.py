@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+import yaml
+from rich import box
 from rich.table import Table
 from rich.text import Text
 
@@ -49,12 +50,20 @@ def short(value: Any) -> str:
 
 def print_rows(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Print rows as a table."""
-    table = Table(show_lines=False)
+    from flows.summary import print_whole
+
+    table = Table(box=box.SIMPLE_HEAD)
     for name in names:
         table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*(Text(str(cell)) for cell in row))
-    Console(highlight=False).print(table)
+    print_whole(table)
+
+
+def print_fields(value: dict[str, Any]) -> None:
+    """Print what has fields in fields, as YAML."""
+    plain = json.loads(json.dumps(value, default=str))
+    typer.echo(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100).rstrip())
 
 
 @contextmanager

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import and_, select
+from sqlalchemy.orm import Session, aliased
 
 from db.models import (
     Arm,
+    Artifact,
     ChangedDocument,
     DocumentName,
     Experiment,
@@ -21,6 +22,9 @@ from db.models import (
 from db.nearest import nearest, or_nearest, quoted
 from db.problems import UnknownId
 
+# Corpus n is rated and revised by model n-1.
+_BEFORE = aliased(Generation)
+_RATER = aliased(Artifact)
 _NUMBERS = ("score_before", "score_after", "acceptance_score", "edit_distance")
 
 # Everything that is known of a row, in the order in which it is shown.
@@ -38,6 +42,7 @@ _COLUMNS = (
     Verdict.reason,
     Source.name.label("source"),
     Stage.recipe_id.label("decided_by"),
+    _RATER.digest.label("rater"),
 )
 _DOCUMENTS = (
     select(*_COLUMNS)
@@ -49,6 +54,15 @@ _DOCUMENTS = (
     .join(Experiment, Experiment.id == Arm.experiment_id)
     .join(Source, Source.id == DocumentName.source_id, isouter=True)
     .join(Stage, Stage.id == Verdict.stage_id, isouter=True)
+    .join(
+        _BEFORE,
+        and_(
+            _BEFORE.arm_id == Generation.arm_id,
+            _BEFORE.generation_index == Generation.generation_index - 1,
+        ),
+        isouter=True,
+    )
+    .join(_RATER, _RATER.id == _BEFORE.checkpoint_id, isouter=True)
 )
 
 
