@@ -217,6 +217,9 @@ class Stage(Section):
     """Tokens per optimiser step."""
     warmup_steps: Annotated[int, Field(ge=0)] = 20
     """Steps of linear warm-up."""
+    loss: Literal["tokens", "rows"] = "tokens"
+    """Mean over learned tokens, or over rows of each row's own mean: then an answer of one word, a
+    rating, weighs as much as one of fifty, a revision."""
 
 
 class Training(Section):

@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from flows.cli_options import DEFAULT_HOME, AsJson, Home, print_json, print_rows, record
+from flows.cli_options import (
+    DEFAULT_HOME,
+    AsJson,
+    GenerationArgument,
+    Home,
+    print_json,
+    print_rows,
+    record,
+)
 
 Experiment = Annotated[str | None, typer.Argument(help="Name of an experiment; all without it.")]
 
@@ -37,22 +45,22 @@ def status(
 
 
 def compare(
-    experiment: Annotated[str, typer.Argument(help="Name of the experiment.")],
-    left: Annotated[str, typer.Argument(help="ARM:GENERATION or ARM:GENERATION:SEED.")],
-    right: Annotated[str, typer.Argument(help="The same; differences are right minus left.")],
+    left: GenerationArgument,
+    right: Annotated[
+        str, typer.Argument(metavar="GEN", help="The same; differences are right minus left.")
+    ],
     as_json: AsJson = False,
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """Compare two generations: differences of metrics with intervals, and of counts."""
-    from db.lineage import status as ask
-    from flows.comparing import compare_generations, items_of, pick
+    """Compare two generations, of one experiment or two.
+
+    Differences of metrics with their intervals, of counts, of documents and of configs.
+    """
+    from flows.comparing import compare as ask
     from flows.summary import compare_table, print_whole
 
     with record(home) as database, database.readers() as session:
-        found = ask(session, experiment)[0]
-        first, second = pick(found, left), pick(found, right)
-        items = items_of(session, first["checkpoint"]), items_of(session, second["checkpoint"])
-    compared = compare_generations(first, second, items)
+        compared = ask(session, left, right)
     print_json(compared) if as_json else print_whole(compare_table(compared))
 
 

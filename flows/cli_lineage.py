@@ -13,6 +13,7 @@ import typer
 from flows.cli_options import (
     DEFAULT_HOME,
     AsJson,
+    GenerationArgument,
     Home,
     print_fields,
     print_json,
@@ -26,9 +27,6 @@ lineage = typer.Typer(
     help="Ask the record what a checkpoint, corpus or document is, and what it came from.",
 )
 Document = Annotated[str, typer.Argument(metavar="DOC", help="Id of the document.")]
-GenerationArgument = Annotated[
-    str, typer.Argument(metavar="GEN", help="EXPERIMENT:ARM:GENERATION, and :SEED if several.")
-]
 Identity = Annotated[
     str, typer.Argument(metavar="ID", help="Name, or a digest or its first characters.")
 ]

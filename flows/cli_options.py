@@ -29,6 +29,9 @@ Home = Annotated[
     Path,
     typer.Option(envvar=HOME_VARIABLE, help="Folder of corpora, checkpoints and the record."),
 ]
+GenerationArgument = Annotated[
+    str, typer.Argument(metavar="GEN", help="EXPERIMENT:ARM:GENERATION, and :SEED if several.")
+]
 DEFAULT_HOME = Path(".palimpsest")
 
 

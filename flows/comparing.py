@@ -1,4 +1,4 @@
-"""Comparing two generations by their recorded metrics."""
+"""Comparing two generations: their metrics, their configs and their corpora."""
 
 from __future__ import annotations
 
@@ -9,35 +9,96 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from db.lineage import find_generation, status
 from db.models import Stage
+from db.records import differing_fields, find_corpus_version, require_experiment
+from flows.naming import GenerationName, generation_name
 from workers.evaluation.items import read_items
 from workers.evaluation.statistics import paired_difference
-from workers.problems import InputProblem
 
+_CORPUS_DIFFERENCE = """
+SELECT count(*) FILTER (l.text_sha256 = r.text_sha256),
+       count(*) FILTER (l.text_sha256 != r.text_sha256),
+       count(*) FILTER (r.doc_id IS NULL),
+       count(*) FILTER (l.doc_id IS NULL)
+FROM (SELECT doc_id, text_sha256 FROM read_parquet(?)) l
+FULL JOIN (SELECT doc_id, text_sha256 FROM read_parquet(?)) r ON r.doc_id = l.doc_id
+"""
 COUNTS = ("documents", "keep", "revise", "drop", "tag", "quarantine", "training_tokens")
 
 
-def pick(experiment: dict[str, Any], name: str) -> dict[str, Any]:
-    """Return the generation that `arm:generation[:seed]` names.
+def compare(session: Session, left: str, right: str) -> dict[str, Any]:
+    """Compare two generations by name: metrics, counts, configs and corpora, right minus left.
 
     Raises:
-        InputProblem: there is none of that name.
+        InputProblem: a name has not the form that it must have.
+        UnknownId: there is no such generation.
     """
-    known = {
-        f"{arm['arm']}:{row['generation']}:{arm['seed']}": row
-        for arm in experiment["arms"]
-        for row in arm["generations"]
+    names = generation_name(left), generation_name(right)
+    one, other = (pick(session, name) for name in names)
+    items = items_of(session, one["checkpoint"]), items_of(session, other["checkpoint"])
+    configs = [require_experiment(session, name.experiment).config for name in names]
+    return {
+        "left": left,
+        "right": right,
+        **compare_generations(one, other, items),
+        "config": config_difference(*configs),
+        "corpus": corpus_difference(
+            corpus_folder(session, one["corpus"]), corpus_folder(session, other["corpus"])
+        ),
     }
-    parts = name.split(":")
-    if len(parts) == 2:
-        parts.append(str(experiment["arms"][0]["seed"]) if experiment["arms"] else "0")
-    found = known.get(":".join(parts))
-    if found is None:
-        raise InputProblem(
-            f"{name}: no such generation in experiment {experiment['experiment']!r}; "
-            f"write ARM:GENERATION or ARM:GENERATION:SEED, one of {', '.join(known)}"
-        )
-    return found
+
+
+def pick(session: Session, name: GenerationName) -> dict[str, Any]:
+    """Return a generation as `palimpsest status --json` gives it.
+
+    Raises:
+        UnknownId: there is no such generation.
+    """
+    row = find_generation(session, name.experiment, name.arm, name.index, name.seed)
+    return next(
+        each
+        for arm in status(session, name.experiment)[0]["arms"]
+        if (arm["arm"], arm["seed"]) == (row.arm.name, row.arm.seed)
+        for each in arm["generations"]
+        if each["generation"] == row.generation_index
+    )
+
+
+def config_difference(left: dict[str, Any], right: dict[str, Any]) -> dict[str, Any]:
+    """Every field in which two recorded configs differ, with both values."""
+    return {
+        name: {"left": _at(left, name), "right": _at(right, name)}
+        for name in differing_fields(left, right)
+    }
+
+
+def _at(config: dict[str, Any], name: str) -> Any:
+    value: Any = config
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
+
+
+def corpus_folder(session: Session, digest: str | None) -> Path | None:
+    """Where a corpus version stands; None where there is none."""
+    found = find_corpus_version(session, digest) if digest else None
+    return Path(found.uri) if found is not None else None
+
+
+def corpus_difference(left: Path | None, right: Path | None) -> dict[str, int] | None:
+    """Documents that are the same, changed, or in one corpus alone; None where files are gone."""
+    files = [
+        folder and sorted(str(path) for path in folder.glob("shard-*.parquet"))
+        for folder in (left, right)
+    ]
+    if not all(files):
+        return None
+    import duckdb
+
+    with duckdb.connect() as connection:
+        found = connection.execute(_CORPUS_DIFFERENCE, files).fetchone()
+    return dict(zip(("same", "changed", "left_only", "right_only"), found or (), strict=True))
 
 
 def items_of(session: Session, checkpoint: str | None) -> Path | None:

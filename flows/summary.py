@@ -197,8 +197,8 @@ def plain_rows(experiment: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def compare_table(found: dict[str, Any]) -> Table:
-    """What `compare_generations` found, as a table."""
-    table = Table(title="Right minus left", box=box.SIMPLE_HEAD)
+    """What `compare` found, as a table."""
+    table = Table(title=f"{found['right']} minus {found['left']}", box=box.SIMPLE_HEAD)
     for name in ("metric", "left", "right", "difference", "95% interval", "items"):
         table.add_column(name, justify="left" if name == "metric" else "right")
     for name, each in found["metrics"].items():
@@ -214,4 +214,9 @@ def compare_table(found: dict[str, Any]) -> Table:
         one, other = each["left"], each["right"]
         if one is not None and other is not None:
             table.add_row(name, f"{one:,}", f"{other:,}", f"{other - one:+,}", "", "")
+    table.add_section()
+    for name, count in (found["corpus"] or {}).items():
+        table.add_row(f"documents {name.replace('_', ' ')}", "", "", f"{count:,}", "", "")
+    for name, values in found["config"].items():
+        table.add_row(name, str(values["left"]), str(values["right"]), "", "", "")
     return table

@@ -13,13 +13,14 @@ from statistics import fmean
 from typing import Any
 
 import torch
+from torch.nn.functional import cross_entropy
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import IterableDataset
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from configs.experiment import Stage, Training
-from workers.packing import Batch, Row, passes, passes_of, split_steps, steps_of
+from workers.packing import IGNORED, Batch, Row, passes, passes_of, split_steps, steps_of
 from workers.problems import WorkProblem
 
 BETAS = (0.9, 0.95)
@@ -75,7 +76,7 @@ def run_stage(
     watcher = _Watcher(plan, progress)
     use_cache = model.config.use_cache
     with tempfile.TemporaryDirectory(prefix="palimpsest-train-") as folder:
-        trainer = Trainer(
+        trainer = (_RowTrainer if plan.settings.loss == "rows" else Trainer)(
             model=model,
             args=_arguments(plan, training, seed, folder),
             train_dataset=_Passes(plan, training.window),
@@ -151,7 +152,35 @@ class _Passes(IterableDataset[Batch]):
     def __iter__(self) -> Iterator[Batch]:
         step_tokens = self._plan.settings.batch_tokens
         for rows in split_steps(self._plan.rows(), step_tokens):
-            yield from passes(rows, self._window, passes_of(step_tokens))
+            weighed = self._plan.settings.loss == "rows"
+            yield from passes(rows, self._window, passes_of(step_tokens), weighed=weighed)
+
+
+class _RowTrainer(Trainer):
+    """Takes the mean over rows of each row's own mean loss."""
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,
+    ) -> Any:
+        """Sum the weighed losses of a pass; the passes of a step sum up to the step's."""
+        labels, weights = inputs.pop("labels"), inputs.pop("weights")
+        outputs = model(**inputs)
+        losses = cross_entropy(
+            outputs.logits[:, :-1].flatten(0, 1).float(),
+            labels[:, 1:].flatten(),
+            ignore_index=IGNORED,
+            reduction="none",
+        )
+        # The trainer divides what a pass gives by the passes of a step.
+        passes_a_step = self.args.gradient_accumulation_steps
+        loss = (losses * weights[:, 1:].flatten()).sum()
+        if not self.model_accepts_loss_kwargs or num_items_in_batch is None:
+            loss = loss * passes_a_step
+        return (loss, outputs) if return_outputs else loss
 
 
 def _only(batches: list[Batch]) -> Batch:

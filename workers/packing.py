@@ -88,16 +88,22 @@ def pack(rows: Sequence[Row], window: int) -> list[list[Row]]:
     return windows
 
 
-def batch_of(windows: Sequence[Sequence[Row]]) -> Batch:
+def batch_of(windows: Sequence[Sequence[Row]], rows_a_step: int | None = None) -> Batch:
     """Windows as tensors, padded to the longest of them.
 
     Positions begin at 0 in each document, and so do the padding's, which makes it a document of
     its own. There is no attention mask: transformers reads the documents' bounds off the positions.
+
+    Args:
+        windows: rows that share a window.
+        rows_a_step: with it, `weights` makes each of so many rows weigh the same in the step's
+            loss, however much of it is learned.
     """
     width = max([1, *(sum(len(row.input_ids) for row in rows) for rows in windows)])
     shape = (max(1, len(windows)), width)
     ids, labels = torch.zeros(shape, dtype=torch.long), torch.full(shape, IGNORED)
     positions = torch.arange(width).repeat(shape[0], 1)
+    weights = torch.zeros(shape)
     for i, rows in enumerate(windows):
         at = 0
         for row in rows:
@@ -105,16 +111,26 @@ def batch_of(windows: Sequence[Sequence[Row]]) -> Batch:
             ids[i, at:end] = torch.as_tensor(row.input_ids)
             labels[i, at:end] = torch.as_tensor(row.labels)
             positions[i, at:end] = torch.arange(end - at)
+            weights[i, at:end] = 1 / max(1, sum(label != IGNORED for label in row.labels))
             at = end
         positions[i, at:] = torch.arange(width - at)
-    return {"input_ids": ids, "labels": labels, "position_ids": positions}
+    batch = {"input_ids": ids, "labels": labels, "position_ids": positions}
+    return batch if rows_a_step is None else batch | {"weights": weights / rows_a_step}
 
 
-def passes(rows: Sequence[Row], window: int, count: int) -> list[Batch]:
-    """The rows of one step as exactly `count` batches of about equal size; some may be padding."""
+def passes(rows: Sequence[Row], window: int, count: int, *, weighed: bool = False) -> list[Batch]:
+    """The rows of one step as exactly `count` batches of about equal size; some may be padding.
+
+    Args:
+        rows: of the step.
+        window: tokens side by side.
+        count: batches to make.
+        weighed: whether each row is to weigh the same in the step's loss.
+    """
     windows = pack(rows, window)
     bounds = [len(windows) * i // count for i in range(count + 1)]
-    return [batch_of(windows[bounds[i] : bounds[i + 1]]) for i in range(count)]
+    whole = len(rows) if weighed else None
+    return [batch_of(windows[bounds[i] : bounds[i + 1]], whole) for i in range(count)]
 
 
 def check_step(window: int, step_tokens: int, field: str, longest: int | None) -> None:
