@@ -123,9 +123,11 @@ def _train(
             home=str(context.home),
         )
         made = _remotely(context, train, spec, out, settings.training.num_gpus)
+        # What it was before post-training: generation 0 was the configured model itself.
+        before = made.corpus_stage if mix else parent
         meta = {
             "checkpoint": [made.checkpoint.id, made.checkpoint.uri],
-            "corpus_stage": made.corpus_stage and [made.corpus_stage.id, made.corpus_stage.uri],
+            "corpus_stage": before and [before.id, before.uri],
             "mix": asdict(made.mix) if made.mix else None,
             "losses": made.losses,
             "tokens_seen": made.tokens_seen,

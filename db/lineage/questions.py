@@ -75,10 +75,21 @@ def why(session: Session, checkpoint: str) -> dict[str, Any]:
         "commit": run["commit"] if run else None,
         "dirty": run["dirty"] if run else None,
         "command": run["command"] if run else None,
+        "again": _again(run),
         "versions": run["versions"] if run else None,
         "host_kind": run["host_kind"] if run else None,
         "generations": _generations(session, row),
     }
+
+
+def _again(run: dict[str, Any] | None) -> str | None:
+    """The commands that would make it again: equal recipes on one kind of machine, equal bytes."""
+    if run is None:
+        return None
+    if run["commit"] is None:
+        return run["command"]
+    changed = "  # files differed from this commit" if run["dirty"] else ""
+    return f"git checkout {run['commit'][:12]} && {run['command']}{changed}"
 
 
 def _sources(session: Session, row: Artifact) -> list[tuple[str, Artifact]]:
