@@ -15,14 +15,14 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 READY := $(VENV)/.installed
 
-.PHONY: help install demo test test-slow check bench clean
+.PHONY: help install demo test test-slow check bench bench-lineage clean
 
 help: ## say what there is to do
 	@echo "Palimpsest rates and revises a corpus with the model trained on it, trains the successor,"
 	@echo "and measures both. Start with:  make demo"
 	@echo
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) \
-		| awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+		| awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
 	@echo
 	@echo "Each target sets up .venv by itself the first time (Python 3.11 to 3.13, a few minutes)."
 	@echo "After that the program is at $(BIN)/palimpsest; its --help lists the commands."
@@ -34,6 +34,9 @@ demo: $(READY) ## the whole loop in the microworld: three generations beside a c
 
 bench: $(READY) ## the same with three seeds and the filter arm, for a table with its spread
 	$(BIN)/palimpsest run configs/microworld-seeds.yaml
+
+bench-lineage: $(READY) ## how fast the record takes in a corpus and answers, on both databases
+	$(BIN)/python -m benchmarks.lineage
 
 test: $(READY) ## the tests, without the minutes-long ones
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m "not slow"

@@ -3,8 +3,8 @@
 python benchmarks/rating_auc.py configs/smollm2.yaml CHECKPOINT_FOLDER... --set model.path=...
 
 The experiment's own evaluation reads `evaluation.pairs_limit` pairs with every model that it makes;
-this reads all of them with the checkpoints named, through vLLM. A dialogue's score is its lowest over
-the principles, as in a run. The error is DeLong's, as `workers.evaluation` computes it.
+this reads all of them with the checkpoints named, through vLLM. A score is the lowest over
+principles, as in a run. The error is DeLong's, as `workers.evaluation` computes it.
 """
 
 from __future__ import annotations

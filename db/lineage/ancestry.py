@@ -8,21 +8,19 @@ recorded. Equal bytes are one artifact, so the graph may even hold circles: a no
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Collection
+from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import Select, bindparam, select
+from sqlalchemy.orm import Session
 
 from db.lineage.identify import identify_artifact
-from db.models import RELATIONS, Artifact, Derivation
+from db.models import Artifact, Derivation
 
 Direction = Literal["ancestors", "descendants"]
 
 
-@dataclass(frozen=True, slots=True)
-class Relative:
+class Relative(NamedTuple):
     """An artifact that was reached, and the edge by which it was reached first."""
 
     key: int
@@ -45,27 +43,35 @@ def descendants(session: Session, wanted: str) -> list[dict[str, Any]]:
 
 
 def _answer(session: Session, wanted: str, direction: Direction) -> list[dict[str, Any]]:
-    start = identify_artifact(session, wanted)
+    start = identify_artifact(session, wanted).id
     return [
-        {
-            "depth": each.depth,
-            "kind": each.kind,
-            "id": each.id,
-            "relation": each.relation,
-            "of": each.of,
-        }
-        for each in relatives(session, [start.id], direction)
+        {"depth": depth, "kind": kind, "id": digest, "relation": relation, "of": of}
+        for _, depth, kind, digest, relation, of in relatives(session, [start], direction)
     ]
 
 
+def _edges(direction: Direction) -> Select[*tuple[Any, ...]]:
+    """Every artifact on a way from the starts, each with the edges that lead on from it."""
+    here, there = Derivation.artifact_id, Derivation.source_id
+    if direction == "descendants":
+        here, there = there, here
+    starts = Artifact.id.in_(bindparam("starts", expanding=True))
+    reached = select(Artifact.id).where(starts).cte("reached", recursive=True)
+    reached = reached.union(select(there).join(reached, here == reached.c.id))
+    return (
+        select(reached.c.id, Artifact.kind, Artifact.digest, Derivation.relation, there)
+        .select_from(reached)
+        .join(Artifact, Artifact.id == reached.c.id)
+        .join(Derivation, here == reached.c.id, isouter=True)
+    )
+
+
+# Built once: a statement made anew for each question takes longer than many an answer.
+_EDGES = {"ancestors": _edges("ancestors"), "descendants": _edges("descendants")}
+
+
 def relatives(
-    session: Session,
-    starts: Collection[int],
-    direction: Direction,
-    *,
-    only: Sequence[str] = RELATIONS,
-    stop: Collection[int] = (),
-    steps: int | None = None,
+    session: Session, starts: Collection[int], direction: Direction, *, steps: int | None = None
 ) -> list[Relative]:
     """Everything that is reached from artifacts, nearest first, once each.
 
@@ -73,62 +79,27 @@ def relatives(
         session: a reader's.
         starts: keys of the artifacts to start from.
         direction: `ancestors` for what they were made from, `descendants` for what came of them.
-        only: the relations to follow.
-        stop: keys of artifacts that are neither returned nor gone on from.
         steps: how far to go; all the way without it.
     """
-    onward: dict[int, list[Any]] = defaultdict(list)
-    for edge in _edges(session, starts, direction, only, recursive=steps != 1):
-        onward[edge.here].append(edge)
+    names: dict[int, tuple[str, str]] = {}
+    onward: dict[int, list[tuple[str, int]]] = defaultdict(list)
+    rows = session.connection().execute(_EDGES[direction], {"starts": list(starts)})
+    for here, kind, digest, relation, there in rows:
+        names[here] = (kind, digest)
+        if relation is not None:
+            onward[here].append((relation, there))
     found: list[Relative] = []
-    seen, layer, depth = {*starts, *stop}, list(starts), 0
+    seen, layer, depth = set(starts), list(starts), 0
     while layer and depth != steps:
         depth += 1
         reached: list[int] = []
         for here in layer:
-            for edge in onward[here]:
-                if edge.there in seen:
+            of = names[here][1]
+            for relation, there in sorted(onward[here]):
+                if there in seen:
                     continue
-                seen.add(edge.there)
-                reached.append(edge.there)
-                found.append(
-                    Relative(edge.there, depth, edge.kind, edge.digest, edge.relation, edge.of)
-                )
+                seen.add(there)
+                reached.append(there)
+                found.append(Relative(there, depth, *names[there], relation, of))
         layer = reached
     return found
-
-
-def _edges(
-    session: Session,
-    starts: Collection[int],
-    direction: Direction,
-    only: Sequence[str],
-    *,
-    recursive: bool,
-) -> Iterable[Any]:
-    """Every edge on a way from the starts, with the names of both its ends."""
-    here, there = Derivation.artifact_id, Derivation.source_id
-    if direction == "descendants":
-        here, there = there, here
-    reached = select(Artifact.id).where(Artifact.id.in_(list(starts)))
-    reached = reached.cte("reached", recursive=recursive)
-    if recursive:
-        step = select(there).join(reached, here == reached.c.id)
-        reached = reached.union(step.where(Derivation.relation.in_(list(only))))
-    own, other = aliased(Artifact, flat=True), aliased(Artifact, flat=True)
-    wanted = (
-        select(
-            here.label("here"),
-            Derivation.relation,
-            there.label("there"),
-            own.digest.label("of"),
-            other.kind,
-            other.digest,
-        )
-        .join(reached, reached.c.id == here)
-        .join(own, own.id == here)
-        .join(other, other.id == there)
-        .where(Derivation.relation.in_(list(only)))
-        .order_by(here, Derivation.relation, there)
-    )
-    return session.execute(wanted)

@@ -57,6 +57,10 @@ def identify_checkpoint(session: Session, wanted: str) -> Checkpoint:
 def _artifacts_like(session: Session, wanted: str) -> list[Artifact]:
     if not storable(wanted) or len(wanted) < MIN_PREFIX:
         return []
+    # By the index first: the start of a digest is looked for in all of them.
+    exact = list(session.scalars(select(Artifact).where(Artifact.digest == wanted)))
+    if exact:
+        return exact
     # Not LIKE: its wildcards are letters that a person may type.
     starts = func.substr(Artifact.digest, 1, len(wanted)) == wanted
     return list(session.scalars(select(Artifact).where(starts).order_by(Artifact.id).limit(10)))

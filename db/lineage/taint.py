@@ -7,13 +7,12 @@ rating and revising, is *descended*: it may carry what it was without holding th
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Select, and_, bindparam, func, literal, or_, select, union_all
+from sqlalchemy.orm import Session, aliased
 
-from db.lineage.ancestry import relatives
 from db.lineage.documents import nearest_documents
 from db.models import (
     Arm,
@@ -21,6 +20,7 @@ from db.models import (
     ChangedDocument,
     CorpusSource,
     CorpusVersion,
+    Derivation,
     DocumentName,
     Experiment,
     Generation,
@@ -32,7 +32,7 @@ from db.nearest import nearest, or_nearest, quoted
 from db.problems import UnknownId
 
 _GONE = ("drop", "quarantine")
-_TRAINED = ("trained_on", "mixed_from")
+_HOW = ("holds", "trained_on", "descended")
 
 
 def taint(session: Session, wanted: str, *, imports: Collection[str] = ()) -> dict[str, Any]:
@@ -53,103 +53,126 @@ def taint(session: Session, wanted: str, *, imports: Collection[str] = ()) -> di
         roots = {*roots, *session.scalars(select(CorpusVersion.id).where(known))}
     if not roots:
         raise _unknown(session, wanted)
-    holding = _holding(session, roots, without)
-    trained = [
-        each
-        for each in relatives(session, holding, "descendants", only=_TRAINED, steps=1)
-        if each.kind == "checkpoint"
-    ]
-    touched: dict[int, str] = dict.fromkeys(holding, "holds")
-    touched |= {each.key: "trained_on" for each in trained if each.key not in touched}
-    # Not on from the corpora: one that lost the document carries nothing of it by itself.
-    for each in relatives(session, [each.key for each in trained], "descendants"):
-        touched.setdefault(each.key, "descended")
-    return {"kind": kind, "id": wanted, "touched": _named(session, touched)}
+    return {"kind": kind, "id": wanted, "touched": _touched(session, roots, without)}
 
 
 def _roots(session: Session, wanted: str) -> tuple[str, set[int], set[int]]:
     """What it is, the imported corpora that hold it, and corpora that it was taken out of."""
     if not storable(wanted):
         return "document", set(), set()
-    document = session.scalars(
-        select(DocumentName.id).where(DocumentName.doc_id == wanted)
-    ).one_or_none()
-    if document is not None:
-        return "document", *_roots_of_document(session, document)
-    source = (
-        select(CorpusSource.corpus_version_id)
-        .join(Source, Source.id == CorpusSource.source_id)
-        .where(Source.name == wanted, CorpusSource.documents > 0)
-    )
-    roots = set(session.scalars(source))
+    connection = session.connection()
+    rows = connection.execute(_DONE, {"wanted": wanted}).all()
+    if rows:
+        without = {corpus for _, corpus, action in rows if action in _GONE and corpus is not None}
+        imported = {first for first, _, _ in rows if first is not None}
+        return "document", imported - without, without
+    roots = {corpus for (corpus,) in connection.execute(_OF_SOURCE, {"wanted": wanted})}
     return ("source" if roots else "document"), roots, set()
 
 
-def _roots_of_document(session: Session, document: int) -> tuple[set[int], set[int]]:
-    rows = session.execute(
-        select(Generation.arm_id, Generation.corpus_version_id, Verdict.action)
-        .join(ChangedDocument, ChangedDocument.generation_id == Generation.id)
-        .join(Verdict, Verdict.id == ChangedDocument.verdict_id)
-        .where(ChangedDocument.document_id == document)
-    ).all()
-    arms = {arm for arm, _, _ in rows}
-    without = {corpus for _, corpus, action in rows if action in _GONE and corpus is not None}
-    first = select(Generation.corpus_version_id).where(
-        Generation.arm_id.in_(arms),
-        Generation.generation_index == 0,
-        Generation.corpus_version_id.is_not(None),
+# The statements are built once: made anew for each question they take longer than the answer.
+_IMPORTED = aliased(Generation)
+_DONE = (
+    select(_IMPORTED.corpus_version_id, Generation.corpus_version_id, Verdict.action)
+    .select_from(DocumentName)
+    .join(ChangedDocument, ChangedDocument.document_id == DocumentName.id, isouter=True)
+    .join(Generation, Generation.id == ChangedDocument.generation_id, isouter=True)
+    .join(Verdict, Verdict.id == ChangedDocument.verdict_id, isouter=True)
+    .join(
+        _IMPORTED,
+        and_(_IMPORTED.arm_id == Generation.arm_id, _IMPORTED.generation_index == 0),
+        isouter=True,
     )
-    return {corpus for corpus in session.scalars(first) if corpus} - without, without
+    .where(DocumentName.doc_id == bindparam("wanted"))
+)
+_OF_SOURCE = (
+    select(CorpusSource.corpus_version_id)
+    .join(Source, Source.id == CorpusSource.source_id)
+    .where(Source.name == bindparam("wanted"), CorpusSource.documents > 0)
+)
 
 
-def _holding(session: Session, roots: Collection[int], without: set[int]) -> list[int]:
-    """The roots and the corpora made from them, up to those that the document was taken out of."""
-    made = relatives(session, roots, "descendants", only=("derived_from",), stop=without)
-    return [*roots, *(each.key for each in made)]
-
-
-def _named(session: Session, touched: dict[int, str]) -> list[dict[str, Any]]:
-    """Artifacts in the order in which they were recorded, with the generations that they are of."""
-    where = _generations(session, list(touched))
-    rows = session.execute(
-        select(Artifact.id, Artifact.kind, Artifact.digest, Artifact.uri)
-        .where(Artifact.id.in_(list(touched)))
-        .order_by(Artifact.id)
+def _reach(*taken_out: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
+    """Every artifact that is touched, and how closely: an index into `_HOW`."""
+    made, source = Derivation.artifact_id, Derivation.source_id
+    holding = select(Artifact.id).where(Artifact.id.in_(bindparam("roots", expanding=True)))
+    holding = holding.cte("holding", recursive=True)
+    holding = holding.union(
+        select(made)
+        .join(holding, source == holding.c.id)
+        .where(Derivation.relation == "derived_from", *taken_out)
     )
-    return [
-        {
-            "kind": kind,
-            "id": digest,
-            "how": touched[key],
-            "uri": uri,
-            "generations": where.get(key, []),
-        }
-        for key, kind, digest, uri in rows
-    ]
-
-
-def _generations(session: Session, keys: Sequence[int]) -> dict[int, list[str]]:
-    rows = session.execute(
+    trained = (
+        select(made.label("id"))
+        .join(holding, source == holding.c.id)
+        .where(Derivation.relation.in_(("trained_on", "mixed_from")))
+        .cte("trained")
+    )
+    # Not on from the corpora: one that lost the document carries nothing of it by itself.
+    descended = select(trained.c.id).cte("descended", recursive=True)
+    descended = descended.union(select(made).join(descended, source == descended.c.id))
+    ways = union_all(
+        *(
+            select(way.c.id, literal(how).label("how"))
+            for how, way in enumerate((holding, trained, descended))
+        )
+    ).subquery("ways")
+    touched = select(ways.c.id, func.min(ways.c.how).label("how")).group_by(ways.c.id).subquery()
+    return (
         select(
+            Artifact.id,
+            Artifact.kind,
+            Artifact.digest,
+            Artifact.uri,
+            touched.c.how,
             Experiment.name,
             Arm.name,
             Arm.seed,
             Generation.generation_index,
-            Generation.corpus_version_id,
-            Generation.checkpoint_id,
         )
-        .join(Arm, Arm.id == Generation.arm_id)
-        .join(Experiment, Experiment.id == Arm.experiment_id)
-        .where(Generation.corpus_version_id.in_(keys) | Generation.checkpoint_id.in_(keys))
-        .order_by(Generation.id)
+        .select_from(touched)
+        .join(Artifact, Artifact.id == touched.c.id)
+        .join(
+            Generation,
+            or_(
+                Generation.corpus_version_id == touched.c.id,
+                Generation.checkpoint_id == touched.c.id,
+            ),
+            isouter=True,
+        )
+        .join(Arm, Arm.id == Generation.arm_id, isouter=True)
+        .join(Experiment, Experiment.id == Arm.experiment_id, isouter=True)
+        .order_by(Artifact.id, Generation.id)
     )
-    found: dict[int, list[str]] = {}
-    for experiment, arm, seed, index, corpus, checkpoint in rows:
-        name = f"{experiment}:{arm}:{index}:{seed}"
-        for key in (corpus, checkpoint):
-            if key is not None:
-                found.setdefault(key, []).append(name)
-    return found
+
+
+# Most documents were never taken out of a corpus.
+_REACH = _reach()
+_REACH_WITHOUT = _reach(Derivation.artifact_id.not_in(bindparam("without", expanding=True)))
+
+
+def _touched(
+    session: Session, roots: Collection[int], without: Collection[int]
+) -> list[dict[str, Any]]:
+    """Artifacts in the order in which they were recorded, with the generations that they are of."""
+    statement, named = _REACH, {"roots": list(roots)}
+    if without:
+        statement, named = _REACH_WITHOUT, named | {"without": list(without)}
+    touched: dict[int, dict[str, Any]] = {}
+    for row in session.connection().execute(statement, named):
+        key, kind, digest, uri, how, experiment, arm, seed, index = row
+        if key not in touched:
+            names: list[str] = []
+            touched[key] = {
+                "kind": kind,
+                "id": digest,
+                "how": _HOW[how],
+                "uri": uri,
+                "generations": names,
+            }
+        if experiment is not None:
+            touched[key]["generations"].append(f"{experiment}:{arm}:{index}:{seed}")
+    return list(touched.values())
 
 
 def _unknown(session: Session, wanted: str) -> UnknownId:

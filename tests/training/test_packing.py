@@ -63,6 +63,15 @@ def test_every_token_goes_through_once_with_its_label(
     assert all((batch["labels"][batch["input_ids"] == 0] == IGNORED).all() for batch in batches)
 
 
+@given(rows_of, st.integers(24, 60), st.integers(1, 5))
+def test_weighed_rows_share_a_step_equally(rows: list[Row], window: int, count: int) -> None:
+    batches = passes(rows, window, count, weighed=True)
+    learned = [batch["weights"][batch["labels"] != IGNORED].sum().item() for batch in batches]
+    # A row of one token has nothing to learn, and its share is no other's.
+    taught_rows = sum(len(row.input_ids) > 1 for row in rows)
+    assert sum(learned) == pytest.approx(taught_rows / len(rows), abs=1e-4)
+
+
 @given(rows_of, st.integers(24, 60))
 def test_windows_pack_well_and_the_same_every_time(rows: list[Row], window: int) -> None:
     windows = pack(rows, window)

@@ -19,6 +19,7 @@ from workers import optimising
 from workers.checkpoints import CheckpointRef, load_model, open_checkpoint
 from workers.corpora.store import CorpusRef, iterate
 from workers.mixing import MixSpec
+from workers.packing import reply_row
 from workers.problems import InputProblem, WorkProblem
 from workers.records import Exemplar, text_digest
 from workers.skills import SkillsSet, load_skills
@@ -68,6 +69,23 @@ def spec(
 
 def run(spec: TrainSpec) -> TrainResult:
     return train(spec, lambda what, done, total, figures: None)
+
+
+def test_a_row_loss_is_the_mean_of_each_rows_own_mean(tiny: CheckpointRef) -> None:
+    rows = [reply_row([5, 6, 7], [8]), reply_row([9, 4], [5, 6, 7, 8, 9, 10, 11])]
+    own = []
+    for row in rows:
+        model = load_model(tiny)
+        ids = torch.tensor([list(row.input_ids)])
+        own.append(model(input_ids=ids, labels=torch.tensor([list(row.labels)])).loss.item())
+    stage = Stage(tokens=13, learning_rate=1e-9, batch_tokens=16, warmup_steps=1, loss="rows")
+    plan = optimising.StagePlan("skills", stage, 13, lambda: iter(rows))
+    settings = TRAINING.model_copy(update={"window": 16})
+    seen = optimising.run_stage(load_model(tiny), plan, settings, 0, lambda *_: None)
+    assert seen == pytest.approx(sum(own) / 2, abs=2e-4)
+    whole = replace(plan, settings=stage.model_copy(update={"loss": "tokens"}))
+    by_token = optimising.run_stage(load_model(tiny), whole, settings, 0, lambda *_: None)
+    assert by_token == pytest.approx((own[0] + 7 * own[1]) / 8, abs=2e-4)
 
 
 def test_equal_specs_give_equal_bytes_wherever_they_run(spec: TrainSpec, tmp_path: Path) -> None:
