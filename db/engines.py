@@ -11,6 +11,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError
@@ -32,6 +33,26 @@ _SQLITE_REMEDIES = {
     "SQLITE_IOERR": "the disk did not answer; keep SQLite on a local disk and run again",
 }
 _TRANSIENT_SQLITE = {"SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR"}
+_POSTGRES_REMEDIES = {
+    "25006": "the server takes no writes; name the primary and not a standby in the database URL",
+    "25P03": "this process was frozen in the midst of a write, which was undone; run again",
+    "40001": "another process was faster; run again",
+    "40P01": "two processes waited for each other; run again",
+    "42501": "grant the user of the database URL what is missing, or name another user",
+    "53100": "the server's disk is full; make room and run again, nothing recorded was lost",
+    "55P03": "another process is in a write, or frozen in one; find it, or run again later",
+}
+_TRANSIENT_POSTGRES = {"25P03", "40001", "40P01", "53100", "55P03"}
+# A server that refuses us does so again. Connecting gives no code, and the text may be translated:
+# whoever is not recognised here is merely tried a few times more.
+_REFUSALS = ("authentication failed", "does not exist", "no pg_hba.conf entry", "no password")
+# A write-ahead log is shared memory, which these do not share: the file would be damaged.
+NETWORK_FILE_SYSTEMS = {
+    "9p", "afpfs", "afs", "beegfs", "ceph", "cifs", "davfs", "glusterfs", "gpfs", "lustre",
+    "ncpfs", "nfs", "nfs4", "pvfs2", "smb", "smb2", "smb3", "smbfs", "webdav", "fuse.ceph",
+    "fuse.davfs2", "fuse.gcsfuse", "fuse.glusterfs", "fuse.goofys", "fuse.juicefs",
+    "fuse.mount-s3", "fuse.rclone", "fuse.s3fs", "fuse.sshfs",
+}  # fmt: skip
 
 
 def parse_url(url: str) -> URL:
@@ -66,6 +87,7 @@ def shown(url: URL) -> str:
 def make_engine(url: URL, *, foreign_keys: bool = True) -> Engine:
     """An engine with the settings of its database; migrations switch SQLite's foreign keys off."""
     if url.get_backend_name() == "sqlite":
+        _refuse_network_file_system(url)
         _make_parent_folder(url)
         engine = create_engine(
             url, connect_args={"timeout": BUSY_TIMEOUT_S}, json_serializer=_to_json
@@ -101,6 +123,29 @@ def _make_parent_folder(url: URL) -> None:
         ) from error
 
 
+def _refuse_network_file_system(url: URL) -> None:
+    if url.query.get("immutable") in ("1", "true"):
+        return  # Nobody writes it, so nothing is shared.
+    path = Path((url.database or "").removeprefix("file:"))
+    kind = file_system(path)
+    if kind in NETWORK_FILE_SYSTEMS:
+        raise DatabaseProblem(
+            f"database {shown(url)}: {path} lies on a network file system ({kind}), where SQLite "
+            "damages its files; name a file on a local disk, or a PostgreSQL server: set "
+            "PALIMPSEST_DATABASE or placement.database to postgresql://user:password@host/name"
+        )
+
+
+def file_system(path: Path) -> str:
+    """Kind of the file system that holds a path, which need not exist yet; "" if unknown."""
+    import psutil
+
+    above = [str(each) for each in (path.resolve(), *path.resolve().parents)]
+    # Of two mounted at one place the later one is seen.
+    mounted = {each.mountpoint: each.fstype for each in psutil.disk_partitions(all=True)}
+    return next((mounted[each].lower() for each in above if each in mounted), "")
+
+
 def _prepare_sqlite(engine: Engine, *, foreign_keys: bool) -> None:
     def on_connect(connection: Any, _record: object) -> None:
         # The driver would start transactions by itself, and only before some statements.
@@ -128,14 +173,19 @@ def _explain_errors(engine: Engine) -> None:
     """Say what, where and how to mend it when the database, not a statement, is at fault."""
 
     def on_error(context: ExceptionContext) -> None:
-        problem = _problem_of(context.original_exception, engine.url, context.is_disconnect)
+        if context.is_pre_ping:
+            return  # The pool found a connection dead, and makes a new one.
+        # No connection: it failed to be made.
+        lost = context.is_disconnect or context.connection is None
+        problem = problem_of(context.original_exception, engine.url, disconnected=lost)
         if problem is not None:
             raise problem from context.original_exception
 
     event.listen(engine, "handle_error", on_error)
 
 
-def _problem_of(error: BaseException, url: URL, disconnected: bool) -> DatabaseProblem | None:
+def problem_of(error: BaseException, url: URL, *, disconnected: bool) -> DatabaseProblem | None:
+    """What a driver's error means to a person; none where a statement is at fault."""
     if isinstance(error, sqlite3.Error):
         # Extended names such as SQLITE_BUSY_SNAPSHOT begin with the plain one.
         name = str(getattr(error, "sqlite_errorname", ""))
@@ -146,19 +196,27 @@ def _problem_of(error: BaseException, url: URL, disconnected: bool) -> DatabaseP
             f"database {shown(url)}: {error} ({name}); {_SQLITE_REMEDIES[plain]}",
             transient=plain in _TRANSIENT_SQLITE,
         )
+    if isinstance(error, psycopg.Error) and error.sqlstate in _POSTGRES_REMEDIES:
+        # The rest of the message may quote the row.
+        said = f"{error.diag.message_primary} ({error.sqlstate})"
+        return DatabaseProblem(
+            f"database {shown(url)}: {said}; {_POSTGRES_REMEDIES[error.sqlstate]}",
+            transient=error.sqlstate in _TRANSIENT_POSTGRES,
+        )
     # Ctrl-C in the middle of a statement looks like a lost connection, and is none.
-    if disconnected and isinstance(error, Exception):
-        return unreachable(url, error)
+    if disconnected and isinstance(error, psycopg.Error):
+        return _unreachable(url, error)
     return None
 
 
-def unreachable(url: URL, error: BaseException) -> DatabaseProblem:
+def _unreachable(url: URL, error: psycopg.Error) -> DatabaseProblem:
     """PostgreSQL did not let us in, or went away."""
-    reason = without_password(str(getattr(error, "orig", None) or error).strip(), url)
+    reason = without_password(str(error).strip(), url)
     return DatabaseProblem(
         f"database {shown(url)} cannot be reached: {reason}; check that the server is up and that "
         "host, port, name, user and password in the database URL are right",
-        transient=True,
+        transient=isinstance(error, psycopg.OperationalError)
+        and not any(refusal in reason for refusal in _REFUSALS),
     )
 
 

@@ -5,35 +5,44 @@ with database.sessions.begin() as session:      # commits at the end, rolls back
     ensure_arm(session, experiment, "revise", seed=1)
 with database.readers() as session:             # never takes the write lock
     status(session)
+with opened(database.readers, Patience(90.0)) as session:     # waits for a server that is away
+    status(session)
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
+import psycopg
 from sqlalchemy import Engine, text
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
-from db.engines import READS_ONLY, make_engine, parse_url, shown, unreachable
+from db.engines import READS_ONLY, make_engine, parse_url, problem_of, shown
 from db.problems import DatabaseProblem, SchemaMismatch
 from db.schema import SchemaState, migrate_down, migrate_up, read_state
 
 __all__ = [
     "Database",
     "DatabaseProblem",
+    "Patience",
     "SchemaMismatch",
     "SchemaState",
     "downgrade",
     "open_database",
+    "opened",
     "schema_state",
     "upgrade",
 ]
 
 CONNECT_RETRY_S = 6.0
+LONGEST_PAUSE_S = 2.0
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +58,88 @@ class Database:
     def dispose(self) -> None:
         """Close every connection."""
         self.engine.dispose()
+
+
+@dataclass
+class Patience:
+    """For how long a database that does not answer is waited for, and who is told meanwhile."""
+
+    limit_s: float
+    say: Callable[[str], object] = lambda what: None
+    between: Callable[[], object] = lambda: None
+    """Called before each pause; it may raise, as when the user asked to stop."""
+
+    def wait_for(self, attempt: Callable[[], T]) -> T:
+        """Make an attempt until it succeeds.
+
+        Once the wait was in vain there is no second one: what is still to be noted on the way out
+        is tried once.
+
+        Raises:
+            DatabaseProblem: no trying again helps, or time is up.
+        """
+        began = time.monotonic()
+        pause_s = 0.0
+        while True:
+            try:
+                done = attempt()
+            except DatabaseProblem as error:
+                problem = error
+            else:
+                if pause_s:
+                    self.say(f"the database answers again, after {time.monotonic() - began:.0f} s")
+                return done
+            if not pause_s and problem.transient and self.limit_s:
+                self.say(f"waiting up to {self.limit_s:.0f} s for the database: {problem}")
+            pause_s = min(pause_s * 2, LONGEST_PAUSE_S) or 0.1
+            if not problem.transient or time.monotonic() - began + pause_s > self.limit_s:
+                if problem.transient:
+                    self.limit_s = 0.0
+                # No cause is chained: a driver's traceback may show connection arguments.
+                raise problem from None
+            self.between()
+            time.sleep(pause_s)
+
+
+@contextmanager
+def opened(
+    make: sessionmaker[Session],
+    patience: Patience,
+    enter: Callable[[Session], object] = lambda session: None,
+) -> Generator[Session]:
+    """A session whose transaction has begun; beginning it is what is tried again.
+
+    What the block does is never done over, for it is not ours to know whether it may be: when the
+    database goes away in its midst, or at the commit, that is a problem for the caller, and the
+    database keeps nothing of the transaction, or all of it.
+
+    Args:
+        make: the writers' sessions or the readers'.
+        patience: how long to wait for a database that is away or locked.
+        enter: what has to succeed before the block, in its transaction.
+    """
+
+    def begin() -> Session:
+        session = make()
+        try:
+            session.connection()
+            enter(session)
+        except BaseException:
+            session.close()
+            raise
+        return session
+
+    with patience.wait_for(begin) as session:
+        engine = session.get_bind().engine
+        try:
+            yield session
+        except psycopg.Error as error:
+            # A bulk load speaks to the driver itself.
+            lost = isinstance(error, psycopg.OperationalError)
+            problem = problem_of(error, engine.url, disconnected=lost)
+            if problem is None:
+                raise
+            raise problem from error
 
 
 def open_database(url: str, *, retry_s: float = CONNECT_RETRY_S) -> Database:
@@ -118,22 +209,12 @@ def _reads_only(engine: Engine) -> Engine:
 
 def _wait_until_up(engine: Engine, retry_s: float) -> None:
     """Try to connect for a few seconds: a server that is starting, or a file that is locked."""
-    deadline = time.monotonic() + retry_s
-    pause_s = 0.1
-    while True:
-        try:
-            with engine.connect() as connection:
-                connection.execute(text("SELECT 1"))
-            return
-        except OperationalError as error:
-            problem = unreachable(engine.url, error)
-        except DatabaseProblem as error:
-            problem = error
-        if not problem.transient or time.monotonic() + pause_s > deadline:
-            # No cause is chained: a driver's traceback may show connection arguments.
-            raise problem from None
-        time.sleep(pause_s)
-        pause_s = min(pause_s * 2, 1.0)
+
+    def connect() -> None:
+        with engine.connect() as connection:
+            connection.execute(text("SELECT 1"))
+
+    Patience(retry_s).wait_for(connect)
 
 
 def _refuse_other_schema(state: SchemaState, url: URL) -> None:

@@ -14,10 +14,12 @@ from rich.console import Console
 from configs.loading import ConfigProblem, load
 from db.problems import DatabaseProblem
 from flows import cli_inspect, cli_manage
-from flows.cli_database import database
+from flows.cli_database import database, gc
 from flows.cli_export import export
+from flows.cli_labels import labels, lineage_ratings
 from flows.cli_lineage import lineage
 from flows.cli_options import AsJson, Overrides, print_json
+from flows.cli_verify import verify
 from workers.problems import InputProblem, WorkProblem
 
 app = typer.Typer(
@@ -33,9 +35,13 @@ app = typer.Typer(
 )
 cli_inspect.add_to(app)
 cli_manage.add_to(app)
+lineage.command("verify")(verify)
+lineage.command("ratings")(lineage_ratings)
 app.add_typer(lineage, name="lineage")
+app.add_typer(labels, name="labels")
 app.add_typer(export, name="export")
 app.add_typer(database, name="db")
+app.command()(gc)
 
 ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="An experiment's YAML file.")]
 EXIT_STOPPED, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 1, 2, 130

@@ -1,19 +1,170 @@
-"""`palimpsest db`: looking after the record itself."""
+"""`palimpsest db` and `gc`: looking after the record itself, and after the home folder."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
 import typer
 
-from flows.cli_options import DEFAULT_HOME, Home
+from flows.cli_options import DEFAULT_HOME, AsJson, Home, print_json, print_rows, record
 
-database = typer.Typer(no_args_is_help=True, help="Look after the record itself.")
+if TYPE_CHECKING:
+    from db.sessions import Database
+
+database = typer.Typer(
+    no_args_is_help=True,
+    help=(
+        "Look after the record itself. PALIMPSEST_DATABASE names another database than the one in "
+        "the home folder, and so does placement.database of a config."
+    ),
+)
+OfConfig = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="CONFIG", help="Home and database of this experiment."),
+]
+
+
+def _place(config: Path | None, home: Path) -> tuple[str, Path]:
+    """URL of the record and the home folder, a config's before the options'."""
+    from configs.loading import load
+    from flows.opening import database_url, home_of
+
+    experiment = load(config) if config else None
+    folder = home_of(experiment) if experiment else home.resolve()
+    return database_url(experiment, folder), folder
+
+
+@contextmanager
+def record_at(config: Path | None, home: Path) -> Iterator[tuple[Database, Path]]:
+    """Open the record of a config, or of a home without one; give it with the home folder.
+
+    Raises:
+        InputProblem: there is no record there.
+    """
+    url, folder = _place(config, home)
+    if config is None:
+        with record(home) as opened:
+            yield opened, folder
+        return
+    from db.sessions import open_database
+
+    _refuse_absent(url)
+    opened = open_database(url)
+    try:
+        yield opened, folder
+    finally:
+        opened.dispose()
+
+
+def _refuse_absent(url: str) -> None:
+    """SQLite would make the file that it is asked to look at."""
+    from workers.problems import InputProblem
+
+    path = Path(url.removeprefix("sqlite:///"))
+    if url.startswith("sqlite:///") and not url.startswith("sqlite:///file:") and not path.exists():
+        raise InputProblem(
+            f"{path}: no record here. Name its folder with --home, its experiment with --config, "
+            "or its database with PALIMPSEST_DATABASE."
+        )
 
 
 @database.command("upgrade")
-def db_upgrade(home: Home = DEFAULT_HOME) -> None:
-    """Bring the record's schema up to this version of the program."""
-    from db.sessions import upgrade
-    from flows.opening import database_url
+def db_upgrade(config: OfConfig = None, home: Home = DEFAULT_HOME) -> None:
+    """Bring the record's schema up to this version of the program. The data stay.
 
-    upgrade(database_url(None, home.resolve()))
-    typer.echo("the schema is current")
+    Back up first: `palimpsest db backup FILE`.
+    """
+    from db.engines import parse_url, shown
+    from db.sessions import schema_state, upgrade
+
+    url, _ = _place(config, home)
+    before = schema_state(url)
+    after = upgrade(url)
+    where = shown(parse_url(url))
+    if before.found == after.found:
+        typer.echo(f"{where}: the schema is current ({after.found})")
+    else:
+        typer.echo(f"{where}: upgraded from {before.found or 'nothing'} to {after.found}")
+
+
+@database.command("check")
+def db_check(config: OfConfig = None, as_json: AsJson = False, home: Home = DEFAULT_HOME) -> None:
+    """Look whether the database is sound: schema, integrity, and the record against itself.
+
+    Exits with 1 when something is wrong, and says how to mend it. `palimpsest lineage verify`
+    looks at the files as well.
+    """
+    from db.upkeep import check_database
+
+    url, _ = _place(config, home)
+    _refuse_absent(url)
+    checks = list(check_database(url))
+    if as_json:
+        print_json([{**asdict(check), "ok": check.ok} for check in checks])
+    else:
+        rows = [(c.name, "ok" if c.ok else "FAILED", c.found, c.remedy) for c in checks]
+        print_rows(("check", "status", "found", "what to do"), rows)
+    if not all(check.ok for check in checks):
+        raise typer.Exit(1)
+
+
+@database.command("backup")
+def db_backup(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="File to make; none is replaced.")],
+    config: OfConfig = None,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Copy the record into one file, while it is in use, and check the copy.
+
+    SQLite: a database file. PostgreSQL: an archive of pg_dump. Corpora and checkpoints are files of
+    the home folder and are not in it.
+    """
+    from db.backups import back_up
+
+    url, _ = _place(config, home)
+    _refuse_absent(url)
+    typer.echo(back_up(url, file.resolve()))
+
+
+def gc(
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Remove it; without, it is only shown.")
+    ] = False,
+    all_failed: Annotated[
+        bool,
+        typer.Option(
+            "--failed",
+            help="Also finished shards of failed stages whose experiment is unfinished, which the "
+            "next run would reuse.",
+        ),
+    ] = False,
+    config: OfConfig = None,
+    as_json: AsJson = False,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Show what the home folder holds that no generation needs, and with --yes remove it.
+
+    That is: folders that no row of the record names, what killed processes left half written, and
+    what failed stages of finished experiments left. Nothing that the record names is touched, and
+    nothing at all while a run goes on.
+    """
+    from db.upkeep import in_mebibytes
+    from flows.housekeeping import collect, removable
+
+    with record_at(config, home) as (opened, folder):
+        found = (collect if yes else removable)(opened, folder, all_failed=all_failed)
+    total = sum(each.bytes for each in found)
+    if as_json:
+        listed = [{"path": str(e.path), "why": e.why, "bytes": e.bytes} for e in found]
+        print_json({"removed": yes, "bytes": total, "leftovers": listed})
+        return
+    rows = [(e.path.relative_to(folder), in_mebibytes(e.bytes), e.why) for e in found]
+    if rows:
+        print_rows(("in " + str(folder), "size", "why"), rows)
+    said = f"{len(found)} leftovers, {in_mebibytes(total)}"
+    then = "removed" if yes else "nothing removed; --yes removes them"
+    typer.echo(f"{said}: {then if found else 'nothing to do'}")

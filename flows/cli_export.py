@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from flows.cli_options import DEFAULT_HOME, Home, record
+from flows.cli_options import DEFAULT_HOME, AsJson, Home, print_json, record
 
 export = typer.Typer(
-    no_args_is_help=True, help="Copy a corpus version or a checkpoint out of the home folder."
+    no_args_is_help=True,
+    help=(
+        "Copy a corpus version or a checkpoint out of the home folder with its card, and write "
+        "lineage as Hugging Face cards, OpenLineage events, PROV-JSON, a graph, or MLflow runs."
+    ),
 )
 Digest = Annotated[str, typer.Argument(metavar="ID", help="Digest or its first characters.")]
+ExperimentName = Annotated[str, typer.Argument(metavar="EXPERIMENT", help="Name of it.")]
+Out = Annotated[
+    Path | None, typer.Option("--out", "-o", metavar="FILE", help="File to write; else printed.")
+]
+
+
+class GraphFormat(StrEnum):
+    """How a graph is written."""
+
+    SVG = "svg"
+    MERMAID = "mermaid"
 
 
 @export.command("corpus")
@@ -22,7 +38,7 @@ def export_corpus(
     hub: Annotated[bool, typer.Option("--hub", help="Push to the Hugging Face hub.")] = False,
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """Copy a corpus version as Parquet, to a folder or to the hub."""
+    """Copy a corpus version as Parquet with its dataset card, to a folder or to the hub."""
     from flows.exporting import export_corpus_version
 
     with record(home) as database:
@@ -35,8 +51,130 @@ def export_checkpoint(
     destination: Annotated[Path, typer.Argument(help="Folder to make.")],
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """Copy a checkpoint as a folder that transformers and vLLM load."""
+    """Copy a checkpoint with its model card as a folder that transformers and vLLM load."""
     from flows.exporting import export_checkpoint_folder
 
     with record(home) as database:
         typer.echo(export_checkpoint_folder(database, digest, destination))
+
+
+@export.command("card")
+def export_card(
+    digest: Digest,
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="File to write; else printed.")
+    ] = None,
+    base_model: Annotated[
+        str | None,
+        typer.Option(metavar="HUB_ID", help="The parent's id on the hub, in place of its digest."),
+    ] = None,
+    dataset: Annotated[
+        list[str] | None,
+        typer.Option(metavar="HUB_ID", help="A corpus's id on the hub; may be given again."),
+    ] = None,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Write the Hugging Face card of a checkpoint or corpus: metrics, lineage, how to remake it."""
+    from flows.exports.cards import card
+
+    with record(home) as database, database.readers() as session:
+        text = str(card(session, digest, base_model=base_model, datasets=dataset or ()))
+    _put(text, file)
+
+
+@export.command("openlineage")
+def export_openlineage(
+    experiment: ExperimentName, out: Out = None, home: Home = DEFAULT_HOME
+) -> None:
+    """Write OpenLineage events, START and COMPLETE or FAIL, of every run, stage and gate.
+
+    One JSON object a line. Run ids come from the record, so a catalogue that is given the events
+    twice holds each once.
+    """
+    from flows.exports.openlineage import lines
+    from flows.exports.reading import read_experiment
+
+    with record(home) as database, database.readers() as session:
+        text = "".join(f"{line}\n" for line in lines(read_experiment(session, experiment)))
+    _put(text, out)
+
+
+@export.command("prov")
+def export_prov(experiment: ExperimentName, out: Out = None, home: Home = DEFAULT_HOME) -> None:
+    """Write W3C PROV-JSON: artifacts as entities, stages and gates as activities."""
+    from flows.exports.prov_json import prov_json
+    from flows.exports.reading import read_experiment
+
+    with record(home) as database, database.readers() as session:
+        text = prov_json(read_experiment(session, experiment))
+    _put(f"{text}\n", out)
+
+
+@export.command("graph")
+def export_graph(
+    wanted: Annotated[
+        str,
+        typer.Argument(metavar="ID", help="Name of an experiment, or digest of an artifact."),
+    ],
+    form: Annotated[
+        GraphFormat, typer.Option("--format", help="A picture, or text for Mermaid.")
+    ] = GraphFormat.SVG,
+    depth: Annotated[
+        int | None, typer.Option(help="Most edges to go back; all the way without it.", min=0)
+    ] = None,
+    out: Out = None,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Draw the lineage of an experiment, or of an artifact with what it came from.
+
+    Time runs from left to right; an arrow leads back from what was made to what it was made from.
+    """
+    from flows.exports.graph import lineage_graph, mermaid
+
+    with record(home) as database, database.readers() as session:
+        graph = lineage_graph(session, wanted, depth)
+    if form is GraphFormat.MERMAID:
+        text = mermaid(graph)
+    else:
+        from flows.exports.svg import svg
+
+        text = svg(graph)
+    _put(text, out)
+
+
+@export.command("mlflow")
+def export_mlflow(
+    experiment: ExperimentName,
+    tracking_uri: Annotated[
+        str,
+        typer.Option(
+            envvar="MLFLOW_TRACKING_URI",
+            show_envvar=True,
+            help="An MLflow server or database, such as sqlite:///mlflow.db.",
+        ),
+    ],
+    as_json: AsJson = False,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Send an MLflow run for each generation: settings, numbers and digests.
+
+    Needs the package mlflow-skinny. Repeated, it sends what is new.
+    """
+    from flows.exports.mlflow_sink import send
+
+    with record(home) as database, database.readers() as session:
+        sent = send(session, experiment, tracking_uri)
+    if as_json:
+        print_json({"experiment": experiment, "made": sent.made, "found": sent.found})
+        return
+    typer.echo(f"{experiment}: {sent.made} runs made, {sent.found} brought up to date")
+
+
+def _put(text: str, out: Path | None) -> None:
+    """Print a text, or write it to a file and say so."""
+    if out is None:
+        typer.echo(text, nl=False)
+        return
+    from flows.exporting import write_text
+
+    typer.echo(write_text(text, out))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.markup import escape
 from sqlalchemy.orm import Session
 
 from configs.experiment import Arm as ArmName
@@ -16,9 +17,11 @@ from configs.experiment import Experiment
 from configs.principles import Principles
 from configs.prompts import PromptFile
 from db.models import Arm, Run
-from db.records import LeaseGrant, check_leases
-from db.sessions import Database
+from db.records import LeaseGrant
+from db.sessions import Database, Patience, opened
 from flows.console import Reporter
+from flows.lease import PATIENCE_S, fenced
+from workers.interrupting import stop_if_asked
 
 if TYPE_CHECKING:
     from workers.checkpoints import CheckpointRef
@@ -61,12 +64,26 @@ class RunContext:
     """Arms by seed, the control first."""
     model_calls: int = 0
     _pool: EnginePool | None = None
+    _patience: Patience = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Wait for a database that is away, and say so."""
+
+        def say(what: str) -> None:
+            self.reporter.step(escape(what))
+
+        self._patience = Patience(PATIENCE_S, say=say, between=stop_if_asked)
 
     @contextmanager
     def write(self) -> Iterator[Session]:
         """A transaction of the holder of all the run's leases; a lost one refuses it."""
-        with self.database.sessions.begin() as session:
-            check_leases(session, self.grant)
+        with fenced(self.database, self.grant, self._patience) as session:
+            yield session
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A session of the run that only looks; it waits for a database that is away."""
+        with opened(self.database.readers, self._patience) as session:
             yield session
 
     def stage_folder(self, recipe_id: str) -> Path:

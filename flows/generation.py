@@ -20,6 +20,7 @@ from db.records import (
 )
 from flows import gates, steps
 from flows.context import ArmState, RunContext, current
+from flows.ratings import publish_ratings
 from flows.tasks import evaluate_corpus, evaluate_model, run_shard_group, train_model
 from workers.assembling import Assembled, changed_documents
 from workers.records import ACTIONS
@@ -56,6 +57,14 @@ def treat(context: RunContext, arm: ArmState, index: int) -> Generation:
         _note_corpus(context, arm, row, counts)
         return row
     ratings = steps.rate(context, row, checkpoint, corpus, run_shard_group)
+    publish_ratings(
+        context.home,
+        context.experiment.name,
+        arm.name.value,
+        arm.seed,
+        index,
+        steps.folder(ratings),
+    )
     decisions = steps.revise(
         context, row, arm.name, checkpoint, corpus, ratings, arm.seed, run_shard_group
     )

@@ -1,10 +1,15 @@
-"""One writer for an arm: leases are taken, renewed while we live, and given back."""
+"""One writer for an arm: leases are taken, renewed while we live, asked at every write, given back.
+
+Transactions lock leases first and in one order, and then whatever else they write, so that writers,
+heartbeats and takeovers queue and never wait for each other in a circle.
+"""
 
 from __future__ import annotations
 
 import os
 import socket
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,11 +19,19 @@ from sqlalchemy.orm import Session
 
 from db.models import Arm, Lease
 from db.problems import DatabaseProblem
-from db.records import LeaseGrant, acquire_leases, release_leases, renew_leases
-from db.sessions import Database
+from db.records import (
+    LeaseGrant,
+    acquire_leases,
+    check_leases,
+    release_leases,
+    renew_leases,
+)
+from db.sessions import Database, Patience, opened
 
 TTL_S = 60.0
 RENEW_S = 15.0
+# Longer than a server takes to be started again, and than three times SQLite's wait for its lock.
+PATIENCE_S = 90.0
 
 
 def holder_is_dead(lease: Lease) -> bool:
@@ -70,6 +83,7 @@ def hold_leases(
 
     Raises:
         LeaseHeld: another process that may be alive holds one of them.
+        DatabaseProblem: the database went away in the block, and did not come back in time.
     """
     with database.sessions.begin() as session:
         grant = acquire_leases(
@@ -85,7 +99,44 @@ def hold_leases(
     heartbeat.start()
     try:
         yield grant
+    except DatabaseProblem as problem:
+        if not problem.transient:
+            raise
+        raise DatabaseProblem(
+            f"{problem}. This process stops. What it had recorded is kept and nothing is half "
+            "recorded: once the database answers, run the same command again to go on",
+            transient=True,
+        ) from problem
     finally:
         heartbeat.stop()
+        _give_back(database, grant)
+
+
+def _give_back(database: Database, grant: LeaseGrant) -> None:
+    try:
         with database.sessions.begin() as session:
             release_leases(session, grant)
+    except DatabaseProblem as problem:
+        # Not to hide why the block ended: leases that cannot be given back run out by themselves.
+        if not problem.transient:
+            raise
+
+
+@contextmanager
+def fenced(database: Database, grant: LeaseGrant, patience: Patience) -> Iterator[Session]:
+    """A transaction of the holder of leases, committed at the block's end.
+
+    A database that is away is waited for before the block begins, and the leases are asked anew at
+    each try. The block itself is done once: see `db.sessions.opened`.
+
+    Raises:
+        LeaseLost: another process took a lease over; nothing was written.
+        DatabaseProblem: the database does not answer.
+    """
+    with opened(database.sessions, patience, lambda each: check_leases(each, grant)) as session:
+        began = time.monotonic()
+        yield session
+        if time.monotonic() - began > RENEW_S:
+            # The heartbeat had to wait for this transaction, as those who would take over did.
+            renew_leases(session, grant, ttl_s=TTL_S)
+        session.commit()

@@ -11,12 +11,18 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, or_, select, update
+from sqlalchemy import ColumnElement, Select, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from db.models import Arm, Lease, utc_now
 from db.problems import LeaseHeld, LeaseLost
 from db.records.idempotence import insert_once
+
+# As long as a writer waits for the write lock of SQLite.
+LOCK_WAIT_S = 30.0
+# As long as a lease of a run: whoever is frozen with a lease's row locked, be it in a write or in a
+# heartbeat, keeps it locked.
+FROZEN_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +61,17 @@ def acquire_leases(
 
     Raises:
         LeaseHeld: another process holds one of them; none was taken.
+        DatabaseProblem: a holder is in the midst of a write, and does not come to its end.
     """
+    _limit(session, "lock_timeout", LOCK_WAIT_S)
+    _limit(session, "idle_in_transaction_session_timeout", FROZEN_S)
+    # In one order, so that two processes that want the same arms do not wait for each other.
+    arms = sorted(arms, key=lambda arm: arm.id)
+    leases = [_locked(session, arm, now or utc_now()) for arm in arms]
+    # Asked after the wait for locks: what was held when it began may have run out or been renewed.
     now = now or utc_now()
     tokens: list[tuple[int, int]] = []
-    # In one order, so that two processes that want the same arms do not wait for each other.
-    for arm in sorted(arms, key=lambda arm: arm.id):
-        lease = _locked(session, arm, now)
+    for arm, lease in zip(arms, leases, strict=True):
         held = lease.released_at is None and lease.expires_at > now
         if held and lease.holder != holder and not (steal and steal(lease)):
             what = f"{arm.experiment.name}:{arm.name}:{arm.seed}"
@@ -73,6 +84,12 @@ def acquire_leases(
         tokens.append((arm.id, lease.token))
     session.flush()
     return LeaseGrant(holder, tuple(tokens), now + timedelta(seconds=ttl_s))
+
+
+def _limit(session: Session, setting: str, seconds: float) -> None:
+    """Set one of PostgreSQL's time limits until the transaction ends; SQLite has its own."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(select(func.set_config(setting, f"{seconds * 1000:.0f}ms", True)))
 
 
 def _locked(session: Session, arm: Arm, now: datetime) -> Lease:
@@ -115,13 +132,21 @@ def renew_leases(
 def check_leases(session: Session, grant: LeaseGrant) -> None:
     """The fence, asked in the transaction of a write: a holder that slept too long is refused.
 
-    The leases stay locked until the transaction ends, so nobody takes one over in its midst.
+    The leases stay locked until the transaction ends, so nobody takes one over in its midst. A
+    holder frozen there would lock them for good: PostgreSQL ends its transaction after `FROZEN_S`,
+    SQLite cannot.
 
     Raises:
         LeaseLost: another process took one over.
     """
-    if len(session.scalars(_own_locked(grant)).all()) < len(grant.tokens):
+    _limit(session, "idle_in_transaction_session_timeout", FROZEN_S)
+    if not holds_leases(session, grant):
         raise _lost(session, grant)
+
+
+def holds_leases(session: Session, grant: LeaseGrant) -> bool:
+    """Whether none of them was taken over; they stay locked until the transaction ends."""
+    return len(session.scalars(_own_locked(grant)).all()) == len(grant.tokens)
 
 
 def release_leases(session: Session, grant: LeaseGrant, *, now: datetime | None = None) -> bool:
@@ -140,6 +165,7 @@ def _own_locked(grant: LeaseGrant) -> Select[Any]:
 
 def _update_own(session: Session, grant: LeaseGrant, values: dict[str, Any]) -> list[int]:
     session.flush()
+    _limit(session, "idle_in_transaction_session_timeout", FROZEN_S)
     # Locked in the order in which everybody locks them: an UPDATE alone would take any.
     session.scalars(_own_locked(grant)).all()
     changed = update(Lease).where(_is_own(grant)).values(**values).returning(Lease.id)
