@@ -26,7 +26,7 @@ from db.models import storable
 from db.nearest import or_nearest, quoted
 from workers.problems import InputProblem, WorkProblem
 from workers.records import RatingStatus
-from workers.storage import UNFINISHED, whole_folder
+from workers.storage import UNFINISHED, sync, whole_folder
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
@@ -126,15 +126,12 @@ def publish_ratings(
     target = partition(home, experiment, arm, seed, generation)
     if _holds(target, shards):
         return target
-    _take_away(target)
-    try:
-        with whole_folder(target) as fresh:
-            for shard in shards:
-                _link(shard, fresh / shard.name)
-    except OSError:
-        # Another process may have put the same there a moment ago.
-        if not _holds(target, shards):
-            raise
+    # At the top of the tree, where what a killed process leaves is swept up.
+    spare = home / FOLDER / f"{UNFINISHED}{uuid.uuid4().hex[:8]}"
+    with whole_folder(spare) as fresh:
+        for shard in shards:
+            _link(shard, fresh / shard.name)
+    _put(spare, target, shards)
     return target
 
 
@@ -272,12 +269,21 @@ def _holds(target: Path, shards: Sequence[Path]) -> bool:
     return all(filecmp.cmp(shard, target / shard.name) for shard in shards)
 
 
-def _take_away(target: Path) -> None:
-    """Remove a partition whose stage was done again in other bytes; a reader never sees half."""
-    if target.exists():
-        old = target.with_name(f"{UNFINISHED}{target.name}-{uuid.uuid4().hex[:8]}")
-        target.rename(old)
-        shutil.rmtree(old)
+def _put(spare: Path, target: Path, shards: Sequence[Path]) -> None:
+    """Move a whole partition into its place; of a stage done again, the old one goes."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.exists():
+            target.rename(spare.with_name(f"{spare.name}-old"))
+        spare.rename(target)
+        sync(target.parent)
+    except OSError:
+        # Another process may have put the same there a moment ago.
+        if not _holds(target, shards):
+            raise
+    finally:
+        shutil.rmtree(spare, ignore_errors=True)
+        shutil.rmtree(spare.with_name(f"{spare.name}-old"), ignore_errors=True)
 
 
 def _link(source: Path, target: Path) -> None:

@@ -14,7 +14,8 @@ from flows.texts import Version
 from flows.words import word_diff
 
 SHORT = 12
-_STYLES = {"same": "", "removed": "red strike", "added": "green"}
+# Marks as wdiff has them, for output without colours, and a colour for those that have.
+_MARKS = {"same": ("", "", ""), "removed": ("red", "[-", "-]"), "added": ("green", "{+", "+}")}
 
 
 def relatives_tree(wanted: str, rows: Iterable[dict[str, Any]]) -> Tree:
@@ -72,5 +73,6 @@ def _texts(version: Version) -> Text:
     if version.after is None:
         return text.append(version.before)
     for kind, words in word_diff(version.before, version.after):
-        text.append(words, style=_STYLES[kind])
+        style, opened, closed = _MARKS[kind]
+        text.append(f"{opened}{words}{closed}", style=style)
     return text

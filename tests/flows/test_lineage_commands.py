@@ -139,7 +139,7 @@ def test_a_document_is_shown_with_its_texts_and_what_changed(home: Path) -> None
     assert (version["rater"], version["decided_by"]) == ("1" * 64, "decided")
     said = ask(home, "lineage", "document", "a")
     assert "demo:revise:1:0  revise  accepted" in said
-    assert "hidtold" in said.replace("\n", "")
+    assert "ada [-hid-]{+told+} the fault" in said
 
 
 def test_a_refused_revision_is_shown_as_it_was_proposed(home: Path) -> None:

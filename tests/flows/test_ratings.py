@@ -3,6 +3,7 @@
 import errno
 import os
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ from flows.ratings import (
 )
 from workers.problems import InputProblem, WorkProblem
 from workers.records import RATINGS, Rating, text_digest, to_table
-from workers.storage import write_table
+from workers.storage import sweep_unfinished, write_table
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=18)
 
@@ -184,10 +185,28 @@ def test_a_partition_is_whole_or_absent(tmp_path, rated, monkeypatch):
 
 
 def test_what_a_killed_process_left_is_not_read(home):
-    left = partition(home, "demo", "revise", 0, 1).parent / ".unfinished-generation=2-00000000"
+    left = home / "ratings" / ".unfinished-00000000"
     left.mkdir()
     (left / "shard-00000.parquet").write_bytes(b"half")
     assert len(found(home, arm="revise")) == 5
+    assert sweep_unfinished(home) == 1
+
+
+def test_two_that_publish_at_once_both_succeed(tmp_path, rated, monkeypatch):
+    whole, others = ratings.whole_folder, [1]
+
+    @contextmanager
+    def overtaken(target):
+        with whole(target) as fresh:
+            yield fresh
+        if others:
+            others.pop()
+            publish_ratings(tmp_path, "demo", "revise", 0, 1, rated)
+
+    monkeypatch.setattr(ratings, "whole_folder", overtaken)
+    publish_ratings(tmp_path, "demo", "revise", 0, 1, rated)
+    assert len(found(tmp_path)) == 4
+    assert not list(tmp_path.glob("ratings/.unfinished*"))
 
 
 def test_a_stage_folder_without_shards_is_refused(tmp_path):
