@@ -105,7 +105,7 @@ def mermaid(graph: LineageGraph) -> str:
 def _mermaid_lines(graph: LineageGraph) -> Iterator[str]:
     yield "---"
     # JSON is YAML, whatever the name holds.
-    yield f"title: {json.dumps(_printable(graph.title), ensure_ascii=False)}"
+    yield f"title: {json.dumps(printable(graph.title), ensure_ascii=False)}"
     yield "---"
     yield "flowchart RL"
     for node in graph.nodes:
@@ -118,10 +118,10 @@ def _mermaid_lines(graph: LineageGraph) -> Iterator[str]:
 
 def _escaped(text: str) -> str:
     """Text as it may stand in a quoted label: on one line, with nothing that Mermaid reads."""
-    return _printable(text).translate(_ENTITIES)
+    return printable(text).translate(_ENTITIES)
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Text on one line, with a mark in place of what no page can show."""
     line = " ".join(text.split())
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in line)

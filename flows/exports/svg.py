@@ -18,7 +18,7 @@ from matplotlib.path import Path
 from matplotlib.textpath import TextPath
 
 from flows.exports.geometry import LABEL_HEIGHT, LINE, Box, Drawing, control_points, place
-from flows.exports.graph import Edge, LineageGraph, Node
+from flows.exports.graph import Edge, LineageGraph, Node, printable
 from flows.exports.layout import arrange
 from workers.problems import InputProblem
 
@@ -59,7 +59,8 @@ def svg(graph: LineageGraph) -> str:
     with mpl.rc_context(_STYLE):
         figure = _draw(graph, drawing)
         buffer = io.StringIO()
-        about = {"Date": None, "Title": graph.title, "Description": _in_words(graph)}
+        title, words = printable(graph.title), printable(_in_words(graph))
+        about = {"Date": None, "Title": title, "Description": words}
         figure.savefig(buffer, format="svg", metadata=about)
     return buffer.getvalue()
 
