@@ -7,7 +7,6 @@ import re
 import sys
 from hashlib import sha256
 from itertools import pairwise
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -127,7 +126,7 @@ def test_mermaid_text_keeps_its_shape_whatever_a_name_holds(graph):
         match = re.fullmatch(r'    n(\d+)[(\[]+"(.*)"[)\]]+', line)
         assert match and int(match[1]) == each.key
         shown = re.sub(r"<br/>|#\d+;", "", match[2])
-        assert not set(shown) & set("\"#;`<>[](){}|&\\*_~")
+        assert not set(shown) & set('"#;`<>[](){}|&\\*_~')
     assert len(edges) == len(graph.edges)
     assert all(re.fullmatch(r"    n\d+ -->\|parent\| n\d+", line) for line in edges)
 
