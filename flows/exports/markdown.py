@@ -19,9 +19,12 @@ def plain(value: Any) -> str:
 def code(value: Any) -> str:
     """A value as code within a line; the fence is longer than any within it."""
     text = " ".join(str(value).split())
+    if "|" in text:
+        # Within a table a bar ends the cell even in code, and what escapes it there depends on
+        # what stands before it.
+        return plain(text)
     fence = "`" * (_longest_run(text) + 1)
-    # A bar ends a table's cell even in code.
-    return f"{fence} {text} {fence}" if "`" in text else f"`{text}`".replace("|", "\\|")
+    return f"{fence} {text} {fence}" if "`" in text else f"`{text}`"
 
 
 def block(text: str, language: str = "") -> str:

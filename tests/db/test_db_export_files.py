@@ -292,7 +292,7 @@ class TestMlflow:
 
     def test_a_run_a_generation_and_a_second_export_adds_nothing(self, home, uri):
         first = run(home, "mlflow", "microworld", "--tracking-uri", uri, "--json")
-        assert json.loads(first.output)["made"] == 4, first.output
+        assert json.loads(first.stdout)["made"] == 4, first.output
         before = self.runs(uri)
         one = before["microworld:revise:1:1"]
         assert one.data.metrics["oracle/propensity"] == 0.2
@@ -304,7 +304,7 @@ class TestMlflow:
         database = Path(uri.removeprefix("sqlite:///"))
         counted = [count(database, name) for name in ("runs", "metrics", "params", "tags")]
         again = run(home, "mlflow", "microworld", "--tracking-uri", uri, "--json")
-        assert json.loads(again.output) == {"experiment": "microworld", "made": 0, "found": 4}
+        assert json.loads(again.stdout) == {"experiment": "microworld", "made": 0, "found": 4}
         assert [count(database, name) for name in ("runs", "metrics", "params", "tags")] == counted
         assert self.runs(uri).keys() == before.keys()
 
