@@ -49,6 +49,8 @@ class VllmEngine:
             gpu_memory_utilization=spec.gpu_memory_share,
             enforce_eager=spec.enforce_eager,
             enable_prefix_caching=True,
+            # On a CPU, a seeded sample after half a prefill fails: its generator has no offset.
+            enable_chunked_prefill=torch.cuda.is_available(),
             # Prompts and replies are token ids; sampling is ours to state, not the checkpoint's.
             skip_tokenizer_init=True,
             generation_config="vllm",
