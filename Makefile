@@ -15,7 +15,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 READY := $(VENV)/.installed
 
-.PHONY: help install demo test test-slow check bench bench-lineage clean
+.PHONY: help install demo test test-slow stress-leases check bench bench-lineage clean
 
 help: ## say what there is to do
 	@echo "Palimpsest rates and revises a corpus with the model trained on it, trains the successor,"
@@ -43,6 +43,9 @@ test: $(READY) ## the tests, without the minutes-long ones
 
 test-slow: $(READY) ## the minutes-long tests
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m slow
+
+stress-leases: $(READY) ## 200 rounds of fights for an arm's lease, on both databases: half an hour
+	$(BIN)/python tests/db/stress_leases.py --quiet
 
 check: $(READY) ## lint, format, types and the direction of imports
 	$(BIN)/ruff check

@@ -32,6 +32,8 @@ TTL_S = 60.0
 RENEW_S = 15.0
 # Longer than a server takes to be started again, and than three times SQLite's wait for its lock.
 PATIENCE_S = 90.0
+AT_ONCE = Patience(0.0)
+"""For a write that is not worth waiting for a database that is away."""
 
 
 def holder_is_dead(lease: Lease) -> bool:

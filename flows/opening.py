@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,9 @@ from configs.prompts import PromptFile, load_prompts
 from db.models import Arm as ArmRow
 from db.models import ConfigVersion, PrinciplesFile, PromptSet, Run, SkillsFile
 from db.models import Experiment as ExperimentRow
+from db.problems import DatabaseProblem, LeaseLost
 from db.records import (
+    LeaseGrant,
     add_artifact,
     ensure_arm,
     extend_experiment,
@@ -35,7 +37,7 @@ from db.sessions import Database, open_database
 from flows import provenance
 from flows.console import Reporter
 from flows.context import RunContext, entered
-from flows.lease import hold_leases
+from flows.lease import AT_ONCE, fenced, hold_leases
 from workers.problems import WorkProblem
 from workers.skills import SkillsSet, load_skills
 from workers.storage import explain_full_disk, sweep_unfinished
@@ -82,7 +84,7 @@ def open_run(experiment: Experiment) -> Iterator[RunContext]:
             register(session, experiment, config)
         name = experiment.name
         with hold_leases(database, partial(_arms, experiment)) as grant:
-            run = _start(database, name, config)
+            run = _start(database, grant, name, config)
             _note_texts(database, run, principles, prompt_file, skills)
             context = RunContext(
                 experiment=experiment,
@@ -98,7 +100,7 @@ def open_run(experiment: Experiment) -> Iterator[RunContext]:
             swept = sweep_unfinished(home)
             if swept:
                 context.reporter.step(f"removed {swept} half-written files of an earlier run")
-            with _outcome(database, run, name), entered(context):
+            with _outcome(context), entered(context):
                 yield context
     finally:
         database.dispose()
@@ -188,9 +190,9 @@ def _note_texts(
             add_artifact(session, SkillsFile, skills.digest, content=None, run=run, meta=count)
 
 
-def _start(database: Database, name: str, config: dict[str, Any]) -> Run:
+def _start(database: Database, grant: LeaseGrant, name: str, config: dict[str, Any]) -> Run:
     commit, dirty = provenance.commit()
-    with database.sessions.begin() as session:
+    with fenced(database, grant, AT_ONCE) as session:
         row = require_experiment(session, name)
         set_experiment_status(session, row, "running")
         return start_run(
@@ -206,19 +208,33 @@ def _start(database: Database, name: str, config: dict[str, Any]) -> Run:
 
 
 @contextmanager
-def _outcome(database: Database, run: Run, name: str) -> Iterator[None]:
+def _outcome(context: RunContext) -> Iterator[None]:
     """Record how the run ended, whichever way."""
-    outcome, status = "failed", "failed"
     try:
         yield
-        outcome, status = "finished", "finished"
-    except KeyboardInterrupt:
-        outcome, status = "interrupted", "stopped"
+    except BaseException as error:
+        # Not to hide why it ended: where the record cannot be told, the run has no end there.
+        with suppress(DatabaseProblem):
+            _end(context, *_end_of(error))
         raise
-    except WorkProblem:
-        outcome, status = "stopped", "stopped"
+    _end(context, "finished", "finished")
+
+
+def _end_of(error: BaseException) -> tuple[str, str]:
+    """What became of the run and of its experiment."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted", "stopped"
+    return ("stopped", "stopped") if isinstance(error, WorkProblem) else ("failed", "failed")
+
+
+def _end(context: RunContext, outcome: str, status: str) -> None:
+    try:
+        with context.write() as session:
+            finish_run(session, context.run, outcome)
+            experiment = require_experiment(session, context.experiment.name)
+            set_experiment_status(session, experiment, status)
+    except LeaseLost:
+        # The experiment is another's by now. The run's own row is still nobody else's.
+        with context.database.sessions.begin() as session:
+            finish_run(session, context.run, outcome)
         raise
-    finally:
-        with database.sessions.begin() as session:
-            finish_run(session, run, outcome)
-            set_experiment_status(session, require_experiment(session, name), status)

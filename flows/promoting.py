@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from db import records
 from db.models import Arm, Generation
 from db.sessions import Database
-from flows.lease import hold_leases
+from flows.lease import AT_ONCE, fenced, hold_leases
 from workers.problems import InputProblem
 
 
@@ -24,8 +24,7 @@ def _writing(
     def find(session: Session) -> list[Arm]:
         return [find_arm(session, experiment, arm, seed)]
 
-    with hold_leases(database, find) as grant, database.sessions.begin() as session:
-        records.check_leases(session, grant)
+    with hold_leases(database, find) as grant, fenced(database, grant, AT_ONCE) as session:
         yield session, find_arm(session, experiment, arm, seed)
 
 

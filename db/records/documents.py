@@ -146,15 +146,27 @@ class _Keys:
         said = [
             (row["action"], row.get("principle") or "", row.get("reason") or "") for row in chunk
         ]
-        for each in dict.fromkeys(said):
-            if each not in self._verdicts:
-                identity = {
-                    "generation_id": self._generation_id,
-                    **dict(zip(("action", "principle", "reason"), each, strict=True)),
-                }
-                values = {"stage_id": self._stage_id}
-                self._verdicts[each] = insert_once(self._session, Verdict, identity, values).id
+        if new := [each for each in dict.fromkeys(said) if each not in self._verdicts]:
+            self._add_verdicts(new)
         return [self._verdicts[each] for each in said]
+
+    def _add_verdicts(self, said: Sequence[tuple[str, str, str]]) -> None:
+        # Nothing conflicts: this generation's own were deleted, and its arm has one writer.
+        same = {"generation_id": self._generation_id, "stage_id": self._stage_id}
+        rows = [
+            {**same, "action": action, "principle": principle, "reason": reason}
+            for action, principle, reason in said
+        ]
+        connection = self._session.connection()
+        connection.execute(insert(Verdict), rows)
+        made = connection.execute(
+            select(Verdict.action, Verdict.principle, Verdict.reason, Verdict.id).where(
+                Verdict.generation_id == self._generation_id
+            )
+        )
+        self._verdicts = {
+            (action, principle, reason): key for action, principle, reason, key in made
+        }
 
 
 def document_keys(session: Session, sources: Mapping[str, int | None]) -> dict[str, int]:

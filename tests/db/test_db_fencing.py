@@ -37,11 +37,10 @@ from db.records import (
     renew_leases,
     set_generation,
 )
-from db.sessions import Database, Patience, open_database
-from flows.lease import fenced, hold_leases
+from db.sessions import Database, open_database
+from flows.lease import AT_ONCE, fenced, hold_leases
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
-AT_ONCE = Patience(0.0)
 
 
 def arms(*names: str) -> Callable[[Session], list[Arm]]:
