@@ -83,7 +83,7 @@ def relatives(
     """
     names: dict[int, tuple[str, str]] = {}
     onward: dict[int, list[tuple[str, int]]] = defaultdict(list)
-    rows = session.connection().execute(_EDGES[direction], {"starts": list(starts)})
+    rows = session.connection().execute(_EDGES[direction], {"starts": list(starts)}).all()
     for here, kind, digest, relation, there in rows:
         names[here] = (kind, digest)
         if relation is not None:

@@ -159,7 +159,7 @@ def _touched(
     if without:
         statement, named = _REACH_WITHOUT, named | {"without": list(without)}
     touched: dict[int, dict[str, Any]] = {}
-    for row in session.connection().execute(statement, named):
+    for row in session.connection().execute(statement, named).all():
         key, kind, digest, uri, how, experiment, arm, seed, index = row
         if key not in touched:
             names: list[str] = []

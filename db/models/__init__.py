@@ -16,7 +16,7 @@ from db.models.artifacts import (
     SkillsFile,
     Used,
 )
-from db.models.base import Base, JsonObject, storable, utc_now
+from db.models.base import Base, JsonObject, prose, storable, utc_now
 from db.models.documents import (
     DOC_ID_LIMIT,
     DOCUMENT_ACTIONS,
@@ -90,6 +90,7 @@ __all__ = [
     "StageUse",
     "Used",
     "Verdict",
+    "prose",
     "storable",
     "utc_now",
 ]

@@ -61,6 +61,11 @@ def storable(text: str) -> bool:
     return _UNSTORABLE.search(text) is None
 
 
+def prose(text: str) -> str:
+    """Words as both databases hold them: NUL bytes and lone surrogates become U+FFFD."""
+    return _UNSTORABLE.sub("\ufffd", text)
+
+
 class ProseType(TypeDecorator[str]):
     """Words for people, often from models and shells: what cannot be stored becomes U+FFFD."""
 
@@ -69,9 +74,7 @@ class ProseType(TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         """Replace NUL bytes and lone surrogates."""
-        if value is None or storable(value):
-            return value
-        return value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+        return None if value is None else prose(value)
 
 
 Prose = Annotated[str, mapped_column(ProseType())]

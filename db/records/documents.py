@@ -37,6 +37,7 @@ from db.models import (
     Source,
     Stage,
     Verdict,
+    prose,
     storable,
 )
 from db.nearest import nearest, or_nearest, quoted
@@ -151,22 +152,25 @@ class _Keys:
         return [self._verdicts[each] for each in said]
 
     def _add_verdicts(self, said: Sequence[tuple[str, str, str]]) -> None:
-        # Nothing conflicts: this generation's own were deleted, and its arm has one writer.
-        same = {"generation_id": self._generation_id, "stage_id": self._stage_id}
+        """Give new verdicts their keys: two whose reasons are stored alike have one."""
+        stored = {each: (each[0], each[1], prose(each[2])) for each in said}
+        own = {"generation_id": self._generation_id, "stage_id": self._stage_id}
         rows = [
-            {**same, "action": action, "principle": principle, "reason": reason}
-            for action, principle, reason in said
+            own | {"action": action, "principle": principle, "reason": reason}
+            for action, principle, reason in dict.fromkeys(stored.values())
+            if (action, principle, reason) not in self._verdicts
         ]
+        # Nothing conflicts: the generation's earlier ones were deleted, and its arm has one writer.
         connection = self._session.connection()
-        connection.execute(insert(Verdict), rows)
+        if rows:
+            connection.execute(insert(Verdict), rows)
         made = connection.execute(
             select(Verdict.action, Verdict.principle, Verdict.reason, Verdict.id).where(
                 Verdict.generation_id == self._generation_id
             )
         )
-        self._verdicts = {
-            (action, principle, reason): key for action, principle, reason, key in made
-        }
+        keys = {(action, principle, reason): key for action, principle, reason, key in made}
+        self._verdicts = keys | {each: keys[kept] for each, kept in stored.items()} | self._verdicts
 
 
 def document_keys(session: Session, sources: Mapping[str, int | None]) -> dict[str, int]:

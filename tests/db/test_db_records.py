@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from db.lineage import document_history
-from db.models import Base, ChangedDocument, Evaluation, Generation, Run, Shard, StageUse
+from db.models import Base, ChangedDocument, Evaluation, Generation, Run, Shard, StageUse, Verdict
 from db.problems import DatabaseProblem, UnknownId
 from db.records import (
     EvaluationRow,
@@ -315,6 +315,23 @@ def test_a_refused_revision_is_kept_with_its_reason(
     [found] = document_history(session, "d")
     assert (found["action"], found["after_sha256"]) == ("keep", None)
     assert (found["reason"], found["before_sha256"]) == ("truncated\ufffd", digest("d"))
+
+
+def test_reasons_that_are_stored_alike_are_one_verdict_over_all_chunks(
+    session: Session, generation: Generation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("db.records.documents.ROWS_A_CHUNK", 2)
+    reasons = ["cut\x00", "cut\ufffd", "cut\ud800", "cut", "cut\x00", "other"]
+    row = {"action": "keep", "before_sha256": digest("d")}
+    record_changed_documents(
+        session,
+        generation,
+        [row | {"doc_id": f"d{i}", "reason": reason} for i, reason in enumerate(reasons)],
+    )
+    session.commit()
+    kept = session.scalars(select(Verdict.reason).order_by(Verdict.id)).all()
+    assert sorted(kept) == ["cut", "cut\ufffd", "other"]
+    assert document_history(session, "d4")[0]["reason"] == "cut\ufffd"
 
 
 @pytest.mark.parametrize(
