@@ -9,6 +9,7 @@ import re
 import shutil
 import sqlite3
 import subprocess
+import tempfile
 import uuid
 from collections.abc import Generator
 from contextlib import closing, contextmanager
@@ -109,27 +110,49 @@ def _dump_postgres(url: URL, fresh: Path) -> None:
             server = int(connection.scalar(text("SHOW server_version_num")) or 0) // 10_000
     finally:
         engine.dispose()
-    # The password goes by the environment: a command line is for everybody to see.
-    password = url.password or url.query.get("password")
-    environment = {**os.environ, "PGPASSWORD": str(password)} if password else dict(os.environ)
-    query = {key: value for key, value in url.query.items() if key != "password"}
-    plain = URL.create(
-        "postgresql", url.username, None, url.host, url.port, url.database, query
-    ).render_as_string(hide_password=False)
     tool = find_pg_dump(server)
     if tool is None:
         raise DatabaseProblem(
             f"no pg_dump of PostgreSQL {server} or newer was found, and {shown(url)} needs one; "
             "install the server's client programs, or run there: "
-            f"pg_dump --format=custom --file=FILE '{plain}'"
+            f"pg_dump --format=custom --file=FILE '{shown(url)}'"
         )
-    _call(
-        [tool, "--no-password", "--format=custom", f"--file={fresh}", f"--dbname={plain}"],
-        environment,
-        url,
-    )
+    with _service(url) as environment:
+        _call(
+            [
+                tool,
+                "--no-password",
+                "--format=custom",
+                f"--file={fresh}",
+                "--dbname=service=record",
+            ],
+            environment,
+            url,
+        )
     # An archive that was cut off has no table of contents to list.
-    _call([str(Path(tool).with_name("pg_restore")), "--list", str(fresh)], environment, url)
+    _call([str(Path(tool).with_name("pg_restore")), "--list", str(fresh)], dict(os.environ), url)
+
+
+@contextmanager
+def _service(url: URL) -> Generator[dict[str, str]]:
+    """An environment whose service `record` is the URL's server.
+
+    A file that nobody else reads holds it, secrets included: a command line is for all to see.
+    """
+    named = {
+        "host": url.host,
+        "port": url.port,
+        "dbname": url.database,
+        "user": url.username,
+        "password": url.password,
+        # A name that stands there more than once has all its values, as several hosts do.
+        **{key: v if isinstance(v, str) else ",".join(v) for key, v in url.query.items()},
+    }
+    lines = [f"{key}={value}\n" for key, value in named.items() if value is not None]
+    with tempfile.NamedTemporaryFile("w", prefix="palimpsest-", encoding="utf-8") as file:
+        file.writelines(["[record]\n", *lines])
+        file.flush()
+        yield {**os.environ, "PGSERVICEFILE": file.name}
 
 
 def find_pg_dump(server: int) -> str | None:

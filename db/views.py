@@ -15,8 +15,17 @@ _GENERATION = (
 )
 _OF_GENERATION = "JOIN arms a ON a.id = g.arm_id JOIN experiments e ON e.id = a.experiment_id"
 
-# What each artifact is, what made it, and at what cost.
+# What each artifact is, what made it, and at what cost. Two stages may have made the same bytes: as
+# in `show` it is the one of the artifact's recipe, else the first, so that a sum counts it once.
 _SHOW = """
+WITH makers AS (
+    SELECT x.id AS artifact_id,
+           coalesce(min(CASE WHEN s.recipe_id = x.recipe_id THEN s.id END), min(s.id)) AS stage_id
+    FROM generated m
+    JOIN artifacts x ON x.id = m.artifact_id
+    JOIN stages s ON s.id = m.stage_id
+    GROUP BY x.id
+)
 SELECT x.kind AS kind, x.digest AS id, x.uri AS uri, x.created_at AS created_at,
        x.documents AS documents, x.tokens_seen AS tokens_seen,
        s.stage AS made_by, s.recipe_id AS recipe_id, s.engine AS engine,
@@ -25,12 +34,13 @@ SELECT x.kind AS kind, x.digest AS id, x.uri AS uri, x.created_at AS created_at,
        s.prompt_tokens AS prompt_tokens, s.output_tokens AS output_tokens,
        r.command AS command, r."commit" AS code_commit
 FROM artifacts x
-LEFT JOIN generated m ON m.artifact_id = x.id
+LEFT JOIN makers m ON m.artifact_id = x.id
 LEFT JOIN stages s ON s.id = m.stage_id
 LEFT JOIN runs r ON r.id = x.run_id
 """
 
-# Every artifact beside every one that it came from, however far back.
+# Every artifact beside every other that it came from, however far back. Where a later generation
+# made equal bytes the way leads back to the artifact itself, which is no ancestor of its own.
 _ANCESTORS = """
 WITH RECURSIVE reached(artifact_id, source_id) AS (
     SELECT artifact_id, source_id FROM derivations
@@ -42,6 +52,7 @@ SELECT x.kind AS kind, x.digest AS id, y.kind AS ancestor_kind, y.digest AS ance
 FROM reached b
 JOIN artifacts x ON x.id = b.artifact_id
 JOIN artifacts y ON y.id = b.source_id
+WHERE b.artifact_id != b.source_id
 """
 _DESCENDANTS = """
 SELECT ancestor_kind AS kind, ancestor AS id, kind AS descendant_kind, id AS descendant
@@ -80,7 +91,11 @@ JOIN generations g ON g.id = c.generation_id
 WHERE v.action != 'keep'
 UNION ALL
 SELECT d.doc_id, {_GENERATION}, 'pass', 'fail', 'rater', v.principle, p.score_after,
-       c.score_before, NULL, v.reason
+       c.score_before, NULL,
+       CASE WHEN p.document_id IS NULL
+            THEN 'rated below the threshold now; the generation before passed it as it was'
+            ELSE 'rated below the threshold now; the generation before accepted it as a revision'
+       END
 FROM changed_documents c
 JOIN documents d ON d.id = c.document_id
 JOIN verdicts v ON v.id = c.verdict_id
@@ -93,7 +108,8 @@ WHERE b.generation_index > 0 AND c.score_before IS NOT NULL AND v.principle != '
   AND (p.document_id IS NULL OR w.action = 'revise')
 UNION ALL
 SELECT d.doc_id, {_GENERATION}, 'fail', 'pass', 'rater', w.principle, p.score_before, NULL, NULL,
-       w.reason
+       'passed now; the generation before found it short and left it as it was' ||
+       CASE WHEN w.reason = '' THEN '' ELSE ': ' || w.reason END
 FROM changed_documents p
 JOIN documents d ON d.id = p.document_id
 JOIN verdicts w ON w.id = p.verdict_id

@@ -25,13 +25,13 @@ from db.records import (
 )
 from flows import steps, succession
 from flows.context import ArmState, RunContext
-from flows.stages import Finished, Recipe, perform
+from flows.stages import Finished, Recipe, costs, perform
 from flows.tasks import evaluate_corpus, evaluate_model
 from workers.checkpoints import CheckpointRef, admit
 from workers.corpora.intake import import_corpus
 from workers.corpora.sources import source_signature
 from workers.corpora.store import CorpusRef, open_corpus, source_counts
-from workers.records import ACTIONS
+from workers.records import ACTIONS, Quarantined
 
 
 def row_of(session: Session, context: RunContext) -> Experiment:
@@ -107,25 +107,15 @@ def take_in(
         made = import_corpus(corpus, settings.intake, seed, context.home, tell)
         meta = {
             "held_out": made.held_out.uri if made.held_out else None,
-            "quarantined": [
-                {
-                    "doc_id": each.doc_id,
-                    "action": "quarantine",
-                    "before_sha256": each.text_sha256,
-                    "reason": each.reason,
-                    "source": each.source,
-                }
-                for each in made.quarantined
-            ],
+            "quarantined": [_quarantined(each) for each in made.quarantined],
         }
 
         def record(session: Session) -> None:
-            row = steps.add_corpus(session, context, made.corpus, recipe_id=recipe.id)
-            record_sources(session, row, source_counts(made.corpus))
-            if made.held_out is not None:
-                steps.add_corpus(session, context, made.held_out, recipe_id=recipe.id)
+            for each in filter(None, (made.corpus, made.held_out)):
+                row = steps.add_corpus(session, context, each, recipe_id=recipe.id)
+                record_sources(session, row, source_counts(each))
 
-        spent = steps.costs(began, documents=made.corpus.documents)
+        spent = costs(began, documents=made.corpus.documents)
         return Finished(made.corpus.id, made.corpus.uri, meta, spent, record)
 
     def whole(output: Finished) -> bool:
@@ -138,6 +128,17 @@ def take_in(
     held_out = done.meta["held_out"]
     context.held_out[seed] = open_corpus(held_out) if held_out else None
     return open_corpus(done.uri), done.meta["quarantined"]
+
+
+def _quarantined(document: Quarantined) -> dict[str, Any]:
+    """The row of a document that was set aside at import."""
+    return {
+        "doc_id": document.doc_id,
+        "action": "quarantine",
+        "before_sha256": document.text_sha256,
+        "reason": document.reason,
+        "source": document.source,
+    }
 
 
 def _note_start(

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from configs.loading import ConfigProblem, load
 from db.problems import DatabaseProblem
@@ -20,6 +19,7 @@ from flows.cli_labels import labels, lineage_ratings
 from flows.cli_lineage import lineage
 from flows.cli_options import AsJson, Overrides, print_json
 from flows.cli_verify import verify
+from flows.console import explain
 from workers.problems import InputProblem, WorkProblem
 
 app = typer.Typer(
@@ -139,17 +139,6 @@ def preview(
 
         rows = preview_documents(load(config, overrides or []), count)
     print_json(rows) if as_json else print_preview(rows)
-
-
-def explain(message: str) -> None:
-    """Print an error as a paragraph of its own."""
-    Console(stderr=True, highlight=False).print(f"[bold red]error[/] {_escape(message)}")
-
-
-def _escape(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
 
 
 def main() -> None:

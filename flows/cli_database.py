@@ -62,10 +62,13 @@ def record_at(config: Path | None, home: Path) -> Iterator[tuple[Database, Path]
 
 def _refuse_absent(url: str) -> None:
     """SQLite would make the file that it is asked to look at."""
+    from db.engines import parse_url
     from workers.problems import InputProblem
 
-    path = Path(url.removeprefix("sqlite:///"))
-    if url.startswith("sqlite:///") and not url.startswith("sqlite:///file:") and not path.exists():
+    parsed = parse_url(url)
+    path = Path(parsed.database or "")
+    embedded = parsed.get_backend_name() == "sqlite" and not str(path).startswith("file:")
+    if embedded and not path.exists():
         raise InputProblem(
             f"{path}: no record here. Name its folder with --home, its experiment with --config, "
             "or its database with PALIMPSEST_DATABASE."
@@ -76,12 +79,16 @@ def _refuse_absent(url: str) -> None:
 def db_upgrade(config: OfConfig = None, home: Home = DEFAULT_HOME) -> None:
     """Bring the record's schema up to this version of the program. The data stay.
 
-    Back up first: `palimpsest db backup FILE`.
+    Back up first: `palimpsest db backup FILE`. An empty database on a server gets its tables, and
+    so does the record of a --config.
     """
     from db.engines import parse_url, shown
     from db.sessions import schema_state, upgrade
 
     url, _ = _place(config, home)
+    # A mistyped home would get an empty record and be called current.
+    if config is None:
+        _refuse_absent(url)
     before = schema_state(url)
     after = upgrade(url)
     where = shown(parse_url(url))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -41,8 +43,11 @@ def export_corpus(
     """Copy a corpus version as Parquet with its dataset card, to a folder or to the hub."""
     from flows.exporting import export_corpus_version
 
-    with record(home) as database:
-        typer.echo(export_corpus_version(database, digest, destination, hub))
+    # What goes wrong on the way to the hub is no matter of a place on this disk.
+    explained = nullcontext() if hub else _explain_unwritable(Path(destination))
+    with record(home) as database, explained:
+        said = export_corpus_version(database, digest, destination, hub)
+    typer.echo(said)
 
 
 @export.command("checkpoint")
@@ -54,8 +59,9 @@ def export_checkpoint(
     """Copy a checkpoint with its model card as a folder that transformers and vLLM load."""
     from flows.exporting import export_checkpoint_folder
 
-    with record(home) as database:
-        typer.echo(export_checkpoint_folder(database, digest, destination))
+    with record(home) as database, _explain_unwritable(destination):
+        said = export_checkpoint_folder(database, digest, destination)
+    typer.echo(said)
 
 
 @export.command("card")
@@ -177,4 +183,24 @@ def _put(text: str, out: Path | None) -> None:
         return
     from flows.exporting import write_text
 
-    typer.echo(write_text(text, out))
+    with _explain_unwritable(out):
+        said = write_text(text, out)
+    typer.echo(said)
+
+
+@contextmanager
+def _explain_unwritable(destination: Path) -> Iterator[None]:
+    """Turn what the disk said into a message.
+
+    Raises:
+        InputProblem: says what stands in the way, and where.
+    """
+    from workers.problems import InputProblem
+
+    try:
+        yield
+    except OSError as error:
+        raise InputProblem(
+            f"{destination}: cannot be written ({error.strerror or error}: "
+            f"{error.filename or destination}). Name a place in a folder that you may write to."
+        ) from error

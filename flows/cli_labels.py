@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +13,10 @@ from flows.cli_options import (
     DEFAULT_HOME,
     AsJson,
     Home,
+    Limit,
+    print_first,
     print_json,
+    print_lines,
     print_rows,
     record,
     short,
@@ -153,7 +154,7 @@ def lineage_ratings(
     status: Annotated[
         str | None, typer.Option(help="Only ok, unparsed, over_length or engine_error.")
     ] = None,
-    limit: Annotated[int, typer.Option(help="Most rows to print; 0 for all.", min=0)] = 100,
+    limit: Limit = None,
     as_json: AsJson = False,
     home: Home = DEFAULT_HOME,
 ) -> None:
@@ -180,7 +181,13 @@ def lineage_ratings(
         "status": status,
     }
     _publish(home, experiment, arm, seed, generation)
-    _print_stream(_found(home.resolve(), wanted), as_json, limit)
+    rows = _found(home.resolve(), wanted)
+    if as_json:
+        print_lines(rows, limit)
+        return
+    names = ("arm", "seed", "generation", "doc_id", "principle", "score", "status", "rater")
+    cut = ({**row, "rater": row["rater"][:SHORT]} for row in rows)
+    print_first(names, (tuple(short(row[name]) for name in names) for row in cut), limit)
 
 
 def _publish(
@@ -216,17 +223,3 @@ def _found(home: Path, wanted: Wanted) -> Iterator[dict[str, Any]]:
         yield row
     if empty:
         explain_nothing(home, **wanted)
-
-
-def _print_stream(rows: Iterator[dict[str, Any]], as_json: bool, limit: int) -> None:
-    """Print rows as they come: as lines of JSON, or as a table of the first `limit`."""
-    if as_json:
-        for row in islice(rows, limit or None):
-            typer.echo(json.dumps(row))
-        return
-    shown = list(islice(rows, limit or None))
-    names = ("arm", "seed", "generation", "doc_id", "principle", "score", "status", "rater")
-    cut = ({**row, "rater": row["rater"][:SHORT]} for row in shown)
-    print_rows(names, [tuple(short(row[name]) for name in names) for row in cut])
-    if next(rows, None) is not None:
-        typer.echo(f"the first {limit} rows; --limit 0 shows all")

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,12 +12,18 @@ from flows.cli_options import (
     AsJson,
     GenerationArgument,
     Home,
+    Limit,
     print_fields,
+    print_first,
     print_json,
+    print_lines,
     print_rows,
     record,
     short,
 )
+
+if TYPE_CHECKING:
+    from db.lineage.ancestry import Direction
 
 lineage = typer.Typer(
     no_args_is_help=True,
@@ -50,30 +53,48 @@ def lineage_why(wanted: Identity, as_json: AsJson = False, home: Home = DEFAULT_
 
 @lineage.command("ancestors")
 def lineage_ancestors(wanted: Identity, as_json: AsJson = False, home: Home = DEFAULT_HOME) -> None:
-    """What a checkpoint or corpus was made from, and what that was made from, as a tree."""
-    from db.lineage import ancestors
+    """What a checkpoint or corpus was made from, and what that was made from, as a tree.
 
-    _tree(ancestors, wanted, as_json, home)
+    The tree has every edge; what stands above already is not gone down into again. With --json each
+    artifact is listed once, nearest first, with the edge by which it was reached first.
+    """
+    _tree("ancestors", wanted, as_json, home)
 
 
 @lineage.command("descendants")
 def lineage_descendants(
     wanted: Identity, as_json: AsJson = False, home: Home = DEFAULT_HOME
 ) -> None:
-    """What was made from a checkpoint or corpus, and what from that, as a tree."""
-    from db.lineage import descendants
+    """What was made from a checkpoint or corpus, and what from that, as a tree.
 
-    _tree(descendants, wanted, as_json, home)
+    The tree has every edge; what stands above already is not gone down into again. With --json each
+    artifact is listed once, nearest first, with the edge by which it was reached first.
+    """
+    _tree("descendants", wanted, as_json, home)
 
 
 @lineage.command("document")
 def lineage_document(doc_id: Document, as_json: AsJson = False, home: Home = DEFAULT_HOME) -> None:
-    """Every version of a document: scores, rater, reason, and what changed, word by word."""
-    from flows.texts import versions
-    from flows.trees import print_versions
+    """Every version of a document: scores, rater, reason, and what changed, word by word.
+
+    With --json a list with an entry for each generation that did something to it. A document that
+    no generation changed is looked up in the files of the imports, and is one object then, with its
+    text and the corpora that hold it; `palimpsest lineage ratings EXPERIMENT --doc DOC` has its
+    scores.
+    """
+    from db.problems import UnknownId
+    from flows.places import place_of
+    from flows.texts import unchanged, versions
+    from flows.trees import print_unchanged, print_versions
 
     with record(home) as database, database.readers() as session:
-        found = list(versions(session, doc_id))
+        place = place_of(session, home)
+        try:
+            found = list(versions(session, place, doc_id))
+        except UnknownId:
+            never = unchanged(session, place, doc_id)
+            print_json(never) if as_json else print_unchanged(never)
+            return
     if as_json:
         print_json([{**each.row, "before": each.before, "after": each.after} for each in found])
         return
@@ -87,12 +108,17 @@ def lineage_flips(
     cause: Annotated[
         str | None, typer.Option(help="Only revise, tag, drop, quarantine or rater.")
     ] = None,
-    below: Annotated[float | None, typer.Option(help="Only with a lower score before.")] = None,
-    above: Annotated[float | None, typer.Option(help="Only with a higher score before.")] = None,
+    below: Annotated[
+        float | None,
+        typer.Option(help="Only with a lower score before; where none is on record, after."),
+    ] = None,
+    above: Annotated[
+        float | None, typer.Option(help="Only with a higher score, the same one.")
+    ] = None,
     min_change: Annotated[
         float | None, typer.Option(help="Only revisions of at least this edit distance, 0 to 1.")
     ] = None,
-    limit: Annotated[int, typer.Option(help="Most rows to print; 0 for all.", min=0)] = 100,
+    limit: Limit = None,
     as_json: AsJson = False,
     home: Home = DEFAULT_HOME,
 ) -> None:
@@ -102,7 +128,7 @@ def lineage_flips(
     (cause "rater") judged the same text otherwise than the generation before did. With --json each
     row is a line, written as it is read.
     """
-    from db.lineage import CAUSES, flips
+    from db.lineage.flips import CAUSES, COLUMNS, flips
     from flows.naming import generation_name
     from workers.problems import InputProblem
 
@@ -122,7 +148,10 @@ def lineage_flips(
             above=above,
             min_change=min_change,
         )
-        _print_stream(rows, as_json, limit)
+        if as_json:
+            print_lines(rows, limit)
+        else:
+            print_first(COLUMNS, ([short(row[name]) for name in COLUMNS] for row in rows), limit)
 
 
 @lineage.command("taint")
@@ -136,17 +165,23 @@ def lineage_taint(
     """Every corpus and checkpoint that a document or source touched, for take-downs.
 
     A corpus "holds" the document until a generation drops it; a checkpoint was "trained_on" such a
-    corpus; what was made from those is "descended".
+    corpus; what was made from those is "descended". Held-out documents are in a corpus of their
+    own; a checkpoint that was only evaluated on them is not touched. "unread" names imported
+    corpora of which nothing can be told, for their files are not here.
     """
-    from db.lineage import taint
-    from flows.texts import holding
+    from flows.places import place_of
+    from flows.texts import tainted
     from flows.trees import SHORT
 
     with record(home) as database, database.readers() as session:
-        found = taint(session, wanted, imports=holding(session, wanted))
+        found = tainted(session, place_of(session, home), wanted)
     if as_json:
         print_json(found)
         return
+    if found["unread"]:
+        places = ", ".join(each["uri"] for each in found["unread"])
+        said = f"cannot tell of {len(found['unread'])} imported corpora whose files are not here"
+        typer.echo(f"{said}: {places}", err=True)
     names = ("kind", "id", "how", "generations")
     typer.echo(f"{found['kind']} {wanted} touched {len(found['touched'])} artifacts")
     rows = ({**row, "id": row["id"][:SHORT]} for row in found["touched"])
@@ -156,45 +191,33 @@ def lineage_taint(
 @lineage.command("sql")
 def lineage_sql(
     statement: Annotated[str, typer.Argument(help="One SELECT, in the database's own SQL.")],
-    limit: Annotated[int, typer.Option(help="Most rows to print; 0 for all.", min=0)] = 100,
+    limit: Limit = None,
     as_json: AsJson = False,
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Ask the record anything in SQL; it can only read. The views begin with lineage_."""
-    from flows.querying import read_only_sql
+    from flows.querying import print_answer, read_only_sql
 
     with (
         record(home) as database,
         database.readers() as session,
         read_only_sql(session, statement) as (columns, rows),
     ):
-        _print_stream((dict(zip(columns, row, strict=True)) for row in rows), as_json, limit)
+        print_answer(columns, rows, as_json, limit)
 
 
-def _print_stream(rows: Iterator[dict[str, Any]], as_json: bool, limit: int) -> None:
-    """Print rows as they come: as lines of JSON, or as a table of the first `limit`."""
-    if as_json:
-        for row in islice(rows, limit or None):
-            typer.echo(json.dumps(row, default=str))
-        return
-    shown = list(islice(rows, limit or None))
-    names = list(shown[0]) if shown else ["nothing"]
-    print_rows(names, [tuple(short(row[name]) for name in names) for row in shown])
-    if next(rows, None) is not None:
-        typer.echo(f"the first {limit} rows; --limit 0 shows all")
-
-
-def _tree(ask: Any, wanted: str, as_json: bool, home: Path) -> None:
+def _tree(direction: Direction, wanted: str, as_json: bool, home: Path) -> None:
     from rich.console import Console
 
+    from db.lineage import ancestors, descendants
     from flows.trees import relatives_tree
 
+    ask = {"ancestors": ancestors, "descendants": descendants}[direction]
     with record(home) as database, database.readers() as session:
-        found = ask(session, wanted)
-    if as_json:
-        print_json(found)
-        return
-    Console(highlight=False).print(relatives_tree(wanted, found))
+        if as_json:
+            print_json(ask(session, wanted))
+            return
+        Console(highlight=False).print(relatives_tree(session, wanted, direction))
 
 
 def _answer(ask: Any, wanted: str, as_json: bool, home: Path) -> None:

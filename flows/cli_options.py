@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +20,7 @@ from db.sessions import Database
 from workers.problems import InputProblem
 
 HOME_VARIABLE = "PALIMPSEST_HOME"
+TABLE_ROWS = 100
 
 Overrides = Annotated[
     list[str] | None,
@@ -28,6 +30,14 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Home = Annotated[
     Path,
     typer.Option(envvar=HOME_VARIABLE, help="Folder of corpora, checkpoints and the record."),
+]
+Limit = Annotated[
+    int | None,
+    typer.Option(
+        help=f"Most rows to print; 0 for all. Without it {TABLE_ROWS}, and all with --json.",
+        min=0,
+        show_default=False,
+    ),
 ]
 GenerationArgument = Annotated[
     str, typer.Argument(metavar="GEN", help="EXPERIMENT:ARM:GENERATION, and :SEED if several.")
@@ -57,10 +67,24 @@ def print_rows(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
 
     table = Table(box=box.SIMPLE_HEAD)
     for name in names:
-        table.add_column(name, overflow="fold")
+        table.add_column(Text(name), overflow="fold")
     for row in rows:
         table.add_row(*(Text(str(cell)) for cell in row))
     print_whole(table)
+
+
+def print_lines(rows: Iterable[Mapping[str, Any]], limit: int | None) -> None:
+    """Print rows as lines of JSON, as they come: a script gets all of them without a limit."""
+    for row in islice(rows, limit or None):
+        typer.echo(json.dumps(row, default=str))
+
+
+def print_first(names: Sequence[str], rows: Iterator[Sequence[Any]], limit: int | None) -> None:
+    """Print the first rows as a table, and say where there are more."""
+    most = TABLE_ROWS if limit is None else limit
+    print_rows(names, islice(rows, most or None))
+    if next(rows, None) is not None:
+        typer.echo(f"the first {most} rows; --limit 0 shows all")
 
 
 def print_fields(value: dict[str, Any]) -> None:

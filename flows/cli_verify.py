@@ -39,7 +39,8 @@ def verify(
 
     Says what is missing, altered, orphaned (no row names it) or inconsistent (the record disagrees
     with itself). With --json each finding is a line, written as it is found, and the last line
-    counts what was checked. A home folder that was moved is verified where it is now.
+    counts what was checked. A home folder that was moved or copied is verified where it is now.
+    A folder that you put beside the rest under a name of your own is no finding.
     """
     from flows.rehashing import Tally
     from flows.verifying import verify as ask

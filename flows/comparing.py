@@ -10,9 +10,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db.lineage import find_generation, status
-from db.models import Stage
+from db.models import Stage, StageUse, Used
 from db.records import differing_fields, find_corpus_version, require_experiment
 from flows.naming import GenerationName, generation_name
+from flows.places import Place, place_of
 from workers.evaluation.items import read_items
 from workers.evaluation.statistics import paired_difference
 
@@ -27,8 +28,14 @@ FULL JOIN (SELECT doc_id, text_sha256 FROM read_parquet(?)) r ON r.doc_id = l.do
 COUNTS = ("documents", "keep", "revise", "drop", "tag", "quarantine", "training_tokens")
 
 
-def compare(session: Session, left: str, right: str) -> dict[str, Any]:
+def compare(session: Session, left: str, right: str, home: Path | None = None) -> dict[str, Any]:
     """Compare two generations by name: metrics, counts, configs and corpora, right minus left.
+
+    Args:
+        session: a reader's.
+        left: a generation.
+        right: another.
+        home: folder where files are looked for; that of the record's own database without it.
 
     Raises:
         InputProblem: a name has not the form that it must have.
@@ -36,7 +43,8 @@ def compare(session: Session, left: str, right: str) -> dict[str, Any]:
     """
     names = generation_name(left), generation_name(right)
     one, other = (pick(session, name) for name in names)
-    items = items_of(session, one["checkpoint"]), items_of(session, other["checkpoint"])
+    place = place_of(session, home)
+    items = items_of(session, place, names[0]), items_of(session, place, names[1])
     configs = [require_experiment(session, name.experiment).config for name in names]
     return {
         "left": left,
@@ -44,7 +52,8 @@ def compare(session: Session, left: str, right: str) -> dict[str, Any]:
         **compare_generations(one, other, items),
         "config": config_difference(*configs),
         "corpus": corpus_difference(
-            corpus_folder(session, one["corpus"]), corpus_folder(session, other["corpus"])
+            corpus_folder(session, place, one["corpus"]),
+            corpus_folder(session, place, other["corpus"]),
         ),
     }
 
@@ -80,10 +89,10 @@ def _at(config: dict[str, Any], name: str) -> Any:
     return value
 
 
-def corpus_folder(session: Session, digest: str | None) -> Path | None:
+def corpus_folder(session: Session, place: Place, digest: str | None) -> Path | None:
     """Where a corpus version stands; None where there is none."""
     found = find_corpus_version(session, digest) if digest else None
-    return Path(found.uri) if found is not None else None
+    return place.located(found.uri) if found is not None else None
 
 
 def corpus_difference(left: Path | None, right: Path | None) -> dict[str, int] | None:
@@ -101,13 +110,31 @@ def corpus_difference(left: Path | None, right: Path | None) -> dict[str, int] |
     return dict(zip(("same", "changed", "left_only", "right_only"), found or (), strict=True))
 
 
-def items_of(session: Session, checkpoint: str | None) -> Path | None:
-    """File with the items of a checkpoint's newest evaluation; None where there is none."""
-    done = select(Stage).where(Stage.stage == "evaluate", Stage.status == "done")
-    for stage in session.scalars(done.order_by(Stage.id.desc())):
-        path = Path(stage.output_uri or "") / "items.parquet"
-        if stage.params["inputs"].get("checkpoint") == checkpoint and path.is_file():
-            return path
+def items_of(session: Session, place: Place, name: GenerationName) -> Path | None:
+    """File with the items of a generation's evaluation; None where there is none.
+
+    Of the evaluations of its checkpoint that is the newest among those that the generation used,
+    as it is with the metrics that are shown; the newest of all where none of those has items.
+    """
+    row = find_generation(session, name.experiment, name.arm, name.index, name.seed)
+    evaluations = (
+        select(Stage.output_uri)
+        .join(Used, Used.stage_id == Stage.id)
+        .where(
+            Used.role == "checkpoint",
+            Used.artifact_id == row.checkpoint_id,
+            Stage.stage == "evaluate",
+            Stage.status == "done",
+            Stage.output_uri.is_not(None),
+        )
+        .order_by(Stage.id.desc())
+    )
+    of_generation = select(StageUse.stage_id).where(StageUse.generation_id == row.id)
+    for wanted in (evaluations.where(Stage.id.in_(of_generation)), evaluations):
+        for uri in session.scalars(wanted):
+            path = place.located(f"{uri}/items.parquet")
+            if path.is_file():
+                return path
     return None
 
 

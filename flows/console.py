@@ -6,8 +6,16 @@ import time
 from dataclasses import dataclass, field
 
 from rich.console import Console
+from rich.text import Text
 
 QUIET_S = 5.0
+
+
+def explain(message: str) -> None:
+    """Print an error as a paragraph of its own, as it is: names in it may look like markup."""
+    said = Text.assemble(("error", "bold red"), " ", message)
+    # Paths and ids are for copying: only the terminal itself may wrap them.
+    Console(stderr=True, highlight=False).print(said, soft_wrap=True)
 
 
 @dataclass
@@ -27,7 +35,7 @@ class Reporter:
     def step(self, what: str) -> None:
         """Say what happened, with the seconds since the run began."""
         took = self.elapsed()
-        self.console.print(f"[dim]{took:6.1f}s[/] {what}", soft_wrap=True)
+        self.console.print(f"[dim]{took:6.1f}s[/] {what}", soft_wrap=True, emoji=False)
 
     def progress(self, what: str, done: int, total: int, began: float, extra: str = "") -> None:
         """Say how far something is, at most once in a few seconds, and how long it may take."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from db.lineage import identify_artifact, identify_checkpoint
 from db.models import CorpusVersion
 from db.sessions import Database
+from flows.places import place_at
 from workers.checkpoints import open_checkpoint
 from workers.corpora.store import CorpusRef, open_corpus, verify_corpus
 from workers.problems import InputProblem
@@ -16,8 +17,17 @@ from workers.storage import explain_full_disk, whole_file, whole_folder
 CARD = "README.md"
 
 
-def export_corpus_version(database: Database, digest: str, destination: str, hub: bool) -> str:
+def export_corpus_version(
+    database: Database, digest: str, destination: str, hub: bool, home: Path | None = None
+) -> str:
     """Copy a verified corpus version as Parquet with its card, and say where to.
+
+    Args:
+        database: the record.
+        digest: of the corpus, or the start of it.
+        destination: folder to make, or with `hub` a dataset's id.
+        hub: whether it is pushed instead.
+        home: folder where files are looked for; that of the record's own database without it.
 
     Raises:
         InputProblem: no such corpus, altered files, or a destination that stands.
@@ -32,7 +42,7 @@ def export_corpus_version(database: Database, digest: str, destination: str, hub
                 "`palimpsest export checkpoint`"
             )
         made = card(session, row.digest)
-    corpus = open_corpus(row.uri)
+    corpus = open_corpus(place_at(database.url, home).located(row.uri))
     verify_corpus(corpus)
     if hub:
         _push(corpus, made, destination)
@@ -41,8 +51,16 @@ def export_corpus_version(database: Database, digest: str, destination: str, hub
     return f"{destination}: {corpus.documents} documents in {len(corpus.shards)} Parquet files"
 
 
-def export_checkpoint_folder(database: Database, digest: str, destination: Path) -> str:
+def export_checkpoint_folder(
+    database: Database, digest: str, destination: Path, home: Path | None = None
+) -> str:
     """Copy a verified checkpoint with its card, and say where to.
+
+    Args:
+        database: the record.
+        digest: of the checkpoint, or the start of it.
+        destination: folder to make.
+        home: folder where files are looked for; that of the record's own database without it.
 
     Raises:
         InputProblem: no such checkpoint, altered files, or a destination that stands.
@@ -52,7 +70,7 @@ def export_checkpoint_folder(database: Database, digest: str, destination: Path)
     with database.readers() as session:
         row = identify_checkpoint(session, digest)
         made = card(session, row.digest)
-    checkpoint = open_checkpoint(row.uri)
+    checkpoint = open_checkpoint(place_at(database.url, home).located(row.uri))
     _copy(Path(checkpoint.uri), destination, str(made))
     return f"{destination}: checkpoint {checkpoint.id[:12]}"
 

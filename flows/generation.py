@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from prefect import flow
+from sqlalchemy.orm import Session
 
 from configs.experiment import Arm as ArmName
 from db.models import Generation
@@ -76,25 +79,35 @@ def treat(context: RunContext, arm: ArmState, index: int) -> Generation:
     made = steps.make_corpus(context, row, corpus, decisions, checkpoint, accepted_by)
     arm.corpora.append(made.corpus)
     arm.quarantined |= set(made.quarantined)
-    with context.write() as session:
-        if row.documents_in is None:
-            rows = changed_documents(corpus, steps.folder(decisions))
-            decided = find_stage(session, decisions.recipe_id)
-            record_changed_documents(session, row, rows, stage=decided)
-    _note_corpus(context, arm, row, made.counts)
+
+    def note_documents(session: Session) -> None:
+        changed = changed_documents(corpus, steps.folder(decisions))
+        decided = find_stage(session, decisions.recipe_id)
+        record_changed_documents(session, row, changed, stage=decided)
+
+    _note_corpus(context, arm, row, made.counts, note_documents)
     _say_counts(context, made)
     return row
 
 
 def _note_corpus(
-    context: RunContext, arm: ArmState, row: Generation, counts: dict[str, int]
+    context: RunContext,
+    arm: ArmState,
+    row: Generation,
+    counts: dict[str, int],
+    note_documents: Callable[[Session], None] = lambda session: None,
 ) -> None:
+    """Record a generation's corpus, and with it, in one transaction, what led to that corpus."""
     with context.write() as session:
         found = find_corpus_version(session, arm.corpora[-1].id)
+        assert found is not None, "the stage that made the corpus has recorded it"
+        # A resumed run may have made another corpus than is on record, on another machine say.
+        if row.documents_in is None or row.corpus_version_id != found.id:
+            note_documents(session)
         set_generation(
             session,
             row,
-            corpus_version_id=found.id if found else None,
+            corpus_version_id=found.id,
             documents_in=sum(counts.values()),
             **counts,  # pyright: ignore[reportArgumentType]
         )

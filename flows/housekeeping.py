@@ -11,15 +11,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import delete, select, text
-from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
-from db.models import Arm, Shard
+from db.models import Arm, Artifact, Shard
 from db.problems import LeaseHeld
 from db.records import LeaseGrant, acquire_leases, release_leases
 from db.sessions import Database
 from flows.lease import TTL_S, holder_is_dead
-from flows.leftovers import Leftover, Standing, leftovers, live_leases, spent_stages, standing
+from flows.leftovers import (
+    Leftover,
+    Standing,
+    is_ours,
+    leftovers,
+    live_leases,
+    spent_stages,
+    standing,
+)
+from flows.places import RECORD_FILE, ROOMS, place_at, recorded_home
 from workers.problems import InputProblem, WorkProblem
 from workers.storage import UNFINISHED
 
@@ -106,29 +114,69 @@ def _take_every_lease(session: Session) -> LeaseGrant:
 def _gone(
     session: Session, database: Database, home: Path, found: Standing, spent: dict[str, int]
 ) -> list[Leftover]:
-    _refuse_other_record(database, home)
-    gone = list(leftovers(session, found, spent=spent))
-    named = len(found.folders) - sum(each.path in found.folders for each in gone)
-    if found.folders and not named:
+    _refuse_other_record(session, database, home)
+    gone = [each for each in leftovers(session, found, spent=spent) if each.ours]
+    ours = {path for path in found.folders if is_ours(path)}
+    if ours and ours <= {each.path for each in gone}:
         raise InputProblem(
-            f"{home}: the record {database.url} names none of the {len(found.folders)} folders "
-            "here, so it seems to be another home's; name the right one with --config or "
+            f"{home}: the record {database.url} names none of the {len(ours)} folders here, so it "
+            "seems to be another home's; name the right one with --config or "
             "PALIMPSEST_DATABASE, or remove the folders by hand"
         )
-    return [each for each in gone if each.ours]
+    return gone
 
 
-def _refuse_other_record(database: Database, home: Path) -> None:
-    own = home / "palimpsest.db"
-    url = make_url(database.url)
-    same = (
-        url.get_backend_name() == "sqlite" and Path(url.database or "").resolve() == own.resolve()
-    )
-    if own.exists() and not same:
+def _refuse_other_record(session: Session, database: Database, home: Path) -> None:
+    """Refuse a record that may be another home's: what this home's own names would go.
+
+    A record that lies in this home is its own. Any other must not lie in another home, this home
+    must have none of its own, and no corpus or checkpoint that it names may still stand in another
+    home where it was recorded. That one of them stands here as well shows nothing: equal bytes
+    have equal names in every home.
+    """
+    if place_at(database.url, home).own:
+        return
+    own = home / RECORD_FILE
+    if own.exists():
         raise InputProblem(
             f"{own}: this home has a record of its own, and {database.url} is asked; leave out "
             "--config and PALIMPSEST_DATABASE, or move the file away if it is no longer used"
         )
+    other = _home_of_record(database) or _home_of_artifacts(session, home)
+    if other is not None:
+        raise InputProblem(
+            f"{home}: the record {database.url} is that of another home, {other}, and does not say "
+            "what this one needs. Name this home's record with --config or PALIMPSEST_DATABASE; if "
+            "the two homes do share one, remove by hand what `palimpsest lineage verify` calls "
+            "orphaned here"
+        )
+
+
+def _home_of_record(database: Database) -> Path | None:
+    """The home that the record's own file lies in; none on a server, or by itself."""
+    home = place_at(database.url).home
+    return home if home and any((home / room).is_dir() for room in ROOMS) else None
+
+
+def _home_of_artifacts(session: Session, home: Path) -> Path | None:
+    """Another home in which something that the record names stands where it was recorded."""
+    elsewhere: dict[Path, bool] = {}
+    for uri in session.scalars(select(Artifact.uri).where(Artifact.uri != "")):
+        other = recorded_home(uri)
+        if other is None:
+            continue
+        if other not in elsewhere:
+            elsewhere[other] = other.resolve() != home and _stands(other)
+        if elsewhere[other] and _stands(Path(uri.removeprefix("file://"))):
+            return other
+    return None
+
+
+def _stands(path: Path) -> bool:
+    try:
+        return path.exists()
+    except PermissionError:
+        return True  # Somebody's, or we could look.
 
 
 def _forget_shards(session: Session, spent: dict[str, int], gone: Iterable[Leftover]) -> None:

@@ -13,9 +13,9 @@ from sqlalchemy.orm import Session
 
 from db.models import Artifact, Experiment, Lease, Run, Shard, Stage, utc_now
 from flows.lease import holder_is_dead
+from flows.places import ROOMS
 from workers.storage import UNFINISHED
 
-ROOMS = ("corpora", "checkpoints", "stages")
 ROWS_AT_ONCE = 500
 # A task tells its progress through these; they outlive only a killed one.
 _NOTES = (".progress", ".next")
@@ -33,9 +33,7 @@ class Leftover:
     @property
     def ours(self) -> bool:
         """Whether this program made it, to go by its name."""
-        name = self.path.name
-        unfinished = name.startswith(UNFINISHED) or self.path.suffix in _NOTES
-        return unfinished or _OURS.fullmatch(name) is not None
+        return is_ours(self.path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +44,12 @@ class Standing:
     """Finished corpora, checkpoints and stages."""
     unfinished: tuple[Path, ...]
     """What a killed process left half written."""
+
+
+def is_ours(path: Path) -> bool:
+    """Whether this program made something in a home folder, to go by its name."""
+    unfinished = path.name.startswith(UNFINISHED) or path.suffix in _NOTES
+    return unfinished or _OURS.fullmatch(path.name) is not None
 
 
 def standing(home: Path) -> Standing:

@@ -38,6 +38,7 @@ from flows import provenance
 from flows.console import Reporter
 from flows.context import RunContext, entered
 from flows.lease import AT_ONCE, fenced, hold_leases
+from flows.leftovers import live_leases
 from workers.problems import WorkProblem
 from workers.skills import SkillsSet, load_skills
 from workers.storage import explain_full_disk, sweep_unfinished
@@ -80,11 +81,9 @@ def open_run(experiment: Experiment) -> Iterator[RunContext]:
     database = open_record(experiment, home)
     try:
         config = resolved_config(experiment)
-        with database.sessions.begin() as session:
-            register(session, experiment, config)
-        name = experiment.name
-        with hold_leases(database, partial(_arms, experiment)) as grant:
-            run = _start(database, grant, name, config)
+        # Registered and extended together with the leases: who is refused them changes nothing.
+        with hold_leases(database, partial(_registered_arms, experiment, config)) as grant:
+            run = _start(database, grant, experiment.name, config)
             _note_texts(database, run, principles, prompt_file, skills)
             context = RunContext(
                 experiment=experiment,
@@ -97,13 +96,19 @@ def open_run(experiment: Experiment) -> Iterator[RunContext]:
                 skills=skills,
                 reporter=Reporter(),
             )
-            swept = sweep_unfinished(home)
-            if swept:
-                context.reporter.step(f"removed {swept} half-written files of an earlier run")
+            _sweep(context)
             with _outcome(context), entered(context):
                 yield context
     finally:
         database.dispose()
+
+
+def _sweep(context: RunContext) -> None:
+    """Remove what killed runs left half written, and nothing of a run that goes on beside us."""
+    with context.read() as session:
+        since = min(lease.acquired_at for lease in live_leases(session)).timestamp()
+    if swept := sweep_unfinished(context.home, since):
+        context.reporter.step(f"removed {swept} half-written files of an earlier run")
 
 
 def record_exists(experiment: Experiment | None, home: Path) -> bool:
@@ -164,9 +169,11 @@ def refuse_changes(name: str, recorded: dict[str, Any], given: dict[str, Any]) -
     )
 
 
-def _arms(experiment: Experiment, session: Session) -> list[ArmRow]:
+def _registered_arms(
+    experiment: Experiment, config: dict[str, Any], session: Session
+) -> list[ArmRow]:
     """Every arm that the run will write, made if need be."""
-    row = require_experiment(session, experiment.name)
+    row = register(session, experiment, config)
     return [
         ensure_arm(session, row, arm.value, seed)
         for seed in experiment.seeds

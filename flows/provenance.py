@@ -27,13 +27,15 @@ PACKAGES = (
     "sqlalchemy",
     "prefect",
 )
-_SECRET = re.compile(r"(?<=://)([^/@\s:]*):([^/@\s]*)@")
+# Of a URL: what follows the user's name up to the last @, for a password may hold anything.
+_PASSWORD = re.compile(r"(?<=://)([^:@/?]*):.*@", re.DOTALL)
+_PARAMETER = re.compile(r"(?<=[?&])([^=&]*(?:pass|secret|token)[^=&]*)=[^&]*", re.IGNORECASE)
 
 
 def command_line() -> str:
     """The command, without passwords."""
     words = [Path(sys.argv[0]).name, *sys.argv[1:]]
-    return _SECRET.sub(r"\1:***@", shlex.join(words))
+    return shlex.join(_PARAMETER.sub(r"\1=***", _PASSWORD.sub(r"\1:***@", w)) for w in words)
 
 
 def versions() -> dict[str, str]:

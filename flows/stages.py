@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -10,6 +11,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from configs.experiment import Experiment
 from configs.fingerprint import digest_of
 from db.models import Generation, Stage
 from db.records import (
@@ -132,3 +134,22 @@ def _work_or_note(context: RunContext, stage: Stage, work: Callable[[Stage], Fin
         if output is None and error is not None:
             with context.write() as session:
                 fail_stage(session, stage, f"{type(error).__name__}: {error}"[:1000])
+
+
+def costs(began: float, **known: Any) -> StageCosts:
+    """Costs of a stage that began at `began` on the monotonic clock."""
+    return StageCosts(seconds=time.monotonic() - began, **known)
+
+
+def numerics_class(experiment: Experiment, threads: int) -> dict[str, Any]:
+    """What the arithmetic depends on beside the recipe."""
+    import torch
+
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {
+        "device": gpu or f"cpu {torch.backends.cpu.get_cpu_capability()}",
+        "dtype": experiment.model.dtype,
+        "threads": threads,
+        "data_parallel": 1,
+        "tensor_parallel": experiment.engine.tensor_parallel,
+    }

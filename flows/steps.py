@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,29 +11,22 @@ from configs.experiment import Experiment
 from configs.identity import stage_settings
 from db.models import Generation, Stage
 from db.records import (
-    StageCosts,
     add_corpus_version,
     derive,
     find_checkpoint,
     find_corpus_version,
-    list_shards,
-    record_shard,
 )
 from flows.context import RunContext
-from flows.stages import Finished, Recipe, perform
+from flows.sharding import ShardGroup, sharded
+from flows.stages import Finished, Recipe, costs, perform
 from workers.assembling import Assembled, assemble
 from workers.checkpoints import CheckpointRef
 from workers.corpora.store import CorpusRef, open_corpus
 from workers.engines.interface import EngineSpec
-from workers.jobs import AcceptJob, Job, RateJob, ReviseJob, shard_file
-from workers.problems import WorkProblem
+from workers.jobs import AcceptJob, RateJob, ReviseJob
 
 if TYPE_CHECKING:
-    from workers.pool import ShardResult
-
-ShardGroup = Callable[[Stage, Job, Sequence[int]], "list[ShardResult]"]
-# Shards handed to the pool at once; a Prefect task each, so that its cost is spread.
-GROUP = 16
+    pass
 
 
 def engine_spec(experiment: Experiment, checkpoint: CheckpointRef) -> EngineSpec:
@@ -78,20 +69,6 @@ def engine_version(kind: str) -> str:
     return next((f"{kind} {found[name]}" for name in names if name in found), kind)
 
 
-def numerics_class(experiment: Experiment, threads: int) -> dict[str, Any]:
-    """What the arithmetic depends on beside the recipe."""
-    import torch
-
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    return {
-        "device": gpu or f"cpu {torch.backends.cpu.get_cpu_capability()}",
-        "dtype": experiment.model.dtype,
-        "threads": threads,
-        "data_parallel": 1,
-        "tensor_parallel": experiment.engine.tensor_parallel,
-    }
-
-
 def rate(
     context: RunContext,
     generation: Generation,
@@ -113,7 +90,7 @@ def rate(
         principles=context.principles,
         min_answer_mass=context.experiment.rating.min_answer_mass,
     )
-    return _sharded(context, generation, recipe, job, group)
+    return sharded(context, generation, recipe, job, group)
 
 
 def revise(
@@ -155,7 +132,7 @@ def revise(
         acceptance=settings.acceptance,
         seed=seed,
     )
-    return _sharded(context, generation, recipe, job, group)
+    return sharded(context, generation, recipe, job, group)
 
 
 def accept(
@@ -180,7 +157,7 @@ def accept(
         revisions=revisions.uri,
         acceptance=context.experiment.acceptance,
     )
-    return _sharded(context, generation, recipe, job, group)
+    return sharded(context, generation, recipe, job, group)
 
 
 def make_corpus(
@@ -258,93 +235,3 @@ def corpus_is_whole(uri: str) -> bool:
     return (folder / "manifest.json").is_file() and all(
         (folder / shard.file).is_file() for shard in open_corpus(folder).shards
     )
-
-
-def costs(began: float, **known: Any) -> StageCosts:
-    """Costs of a stage that began at `began` on the monotonic clock."""
-    return StageCosts(seconds=time.monotonic() - began, **known)
-
-
-def _sharded(
-    context: RunContext, generation: Generation, recipe: Recipe, job: Job, group: ShardGroup
-) -> Finished:
-    """Do a stage shard by shard; finished shards of an interrupted attempt are kept."""
-
-    def work(stage: Stage) -> Finished:
-        began = time.monotonic()
-        with context.database.readers() as session:
-            kept = {row.shard_index: row for row in list_shards(session, stage)}
-        kept = {index: row for index, row in kept.items() if shard_file(job.out, index).is_file()}
-        missing = [i for i in range(len(job.corpus.shards)) if i not in kept]
-        if kept:
-            context.reporter.step(f"  {recipe.stage}: {len(kept)} shards kept from before")
-        results: list[ShardResult] = []
-        for start in range(0, len(missing), GROUP):
-            results += group(stage, job, missing[start : start + GROUP])
-        digests = {index: row.digest for index, row in kept.items()}
-        digests |= {result.shard: result.digest for result in results}
-        joined = "\n".join(digests[index] for index in sorted(digests))
-        digest = hashlib.sha256(joined.encode("ascii")).hexdigest()
-        spent = _sharded_costs(context, job, results, began)
-        _check_budget(context, recipe.stage, job, spent)
-        return Finished(digest, job.out, {"shards": len(digests)}, spent)
-
-    def whole(output: Finished) -> bool:
-        return all(shard_file(output.uri, i).is_file() for i in range(len(job.corpus.shards)))
-
-    threads = context.experiment.engine.threads
-    return perform(
-        context,
-        generation,
-        recipe,
-        work,
-        whole,
-        numerics=lambda: numerics_class(context.experiment, threads),
-    )
-
-
-def _sharded_costs(
-    context: RunContext, job: Job, results: Sequence[ShardResult], began: float
-) -> StageCosts:
-    calls = sum(result.usage.calls for result in results)
-    context.model_calls += calls
-    asked = job.spec is not None
-    info = context.pool().info if asked else None
-    return costs(
-        began,
-        engine=info.name if info else None,
-        engine_version=info.version if info else None,
-        documents=sum(result.documents for result in results),
-        model_calls=calls,
-        prompt_tokens=sum(result.usage.prompt_tokens for result in results),
-        cached_tokens=sum(result.usage.cached_tokens for result in results),
-        output_tokens=sum(result.usage.output_tokens for result in results),
-        errors=sum(result.errors for result in results),
-        engine_start_s=context.pool().take_start_s() if asked else 0.0,
-    )
-
-
-def _check_budget(context: RunContext, stage: str, job: Job, spent: StageCosts) -> None:
-    errors, budget = spent.get("errors") or 0, context.experiment.engine.error_budget
-    if errors > budget * job.corpus.documents:
-        raise WorkProblem(
-            f"{stage}: the engine failed on {errors} of {job.corpus.documents} documents, over "
-            f"engine.error_budget ({budget:.0%}). Finished shards are kept. Look at the engine "
-            "with `palimpsest doctor`, or raise the budget."
-        )
-
-
-def note_shard(context: RunContext, stage: Stage, result: ShardResult) -> None:
-    """Record a finished shard."""
-    with context.write() as session:
-        record_shard(
-            session,
-            stage,
-            result.shard,
-            uri=result.uri,
-            digest=result.digest,
-            documents=result.documents,
-            status="quarantined" if result.errors else "done",
-            attempts=result.attempts,
-            seconds=result.seconds,
-        )

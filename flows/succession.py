@@ -15,6 +15,7 @@ from configs.identity import stage_settings
 from db.models import Generation, Stage
 from db.records import (
     EvaluationRow,
+    StageCosts,
     add_checkpoint,
     derive,
     ensure_generation,
@@ -24,9 +25,8 @@ from db.records import (
     record_evaluations,
     set_generation,
 )
-from flows import steps
 from flows.context import ArmState, RunContext
-from flows.stages import Finished, Recipe, perform
+from flows.stages import Finished, Recipe, costs, numerics_class, perform
 from workers.checkpoints import CheckpointRef, open_checkpoint
 from workers.corpora.sources import source_signature
 from workers.evaluation.census import CorpusCensus, corpus_census, training_census
@@ -135,9 +135,7 @@ def _train(
         }
         said = f"{made.tokens_seen:,} tokens, {made.tokens_per_s:,.0f}/s"
         context.reporter.step(f"  model {made.checkpoint.id[:12]}: {said}")
-        spent = steps.StageCosts(
-            seconds=made.seconds, documents=made.mix.documents if made.mix else None
-        )
+        spent = StageCosts(seconds=made.seconds, documents=made.mix.documents if made.mix else None)
         record = partial(_record_checkpoints, context, recipe, made)
         return Finished(made.checkpoint.id, made.checkpoint.uri, meta, spent, record)
 
@@ -146,9 +144,7 @@ def _train(
         return _is_whole(output.uri) and (between is None or _is_whole(between[1]))
 
     threads = settings.training.threads
-    return perform(
-        context, row, recipe, work, whole, lambda: steps.numerics_class(settings, threads)
-    )
+    return perform(context, row, recipe, work, whole, lambda: numerics_class(settings, threads))
 
 
 def _is_whole(uri: str) -> bool:
@@ -163,7 +159,7 @@ def _is_whole(uri: str) -> bool:
 def _record_checkpoints(context: RunContext, recipe: Recipe, made: Any, session: Session) -> None:
     """Record the trained model and, where its training had two stages, the one between them."""
     parent = find_checkpoint(session, recipe.inputs["checkpoint"])
-    numerics = steps.numerics_class(context.experiment, context.experiment.training.threads)
+    numerics = numerics_class(context.experiment, context.experiment.training.threads)
     read = (("trained_on", recipe.inputs["corpus"]), ("mixed_from", recipe.inputs["corpus0"]))
     for each in (made.corpus_stage, made.checkpoint):
         if each is None:
@@ -219,15 +215,13 @@ def evaluate_model(context: RunContext, arm: ArmState, index: int) -> None:
         )
         rows = _remotely(context, evaluate, spec, out, settings.training.num_gpus)
         record = partial(_record_rows, find_checkpoint, checkpoint.id, recipe.id, rows)
-        return Finished(recipe.id, str(out), {"metrics": len(rows)}, steps.costs(began), record)
+        return Finished(recipe.id, str(out), {"metrics": len(rows)}, costs(began), record)
 
     def whole(output: Finished) -> bool:
         return (Path(output.uri) / "items.parquet").is_file()
 
     threads = settings.training.threads
-    done = perform(
-        context, row, recipe, work, whole, lambda: steps.numerics_class(settings, threads)
-    )
+    done = perform(context, row, recipe, work, whole, lambda: numerics_class(settings, threads))
     arm.evaluations.append(Path(done.uri))
 
 
@@ -303,7 +297,7 @@ def _census(
         def record(session: Session) -> None:
             _write_rows(session, subject(session), recipe.id, rows)
 
-        return Finished(recipe.id, str(out), {"metrics": len(rows)}, steps.costs(began), record)
+        return Finished(recipe.id, str(out), {"metrics": len(rows)}, costs(began), record)
 
     perform(context, row, recipe, work, lambda output: True)
 

@@ -11,7 +11,7 @@ from prefect.cache_policies import NO_CACHE
 
 from configs.experiment import Arm as ArmName
 from db.models import Stage
-from flows import steps, succession
+from flows import sharding, succession
 from flows.context import ArmState, current
 from workers.interrupting import stop_if_asked
 from workers.jobs import Job
@@ -37,7 +37,7 @@ def shard_group(stage: str, recipe_id: str, shards: list[int]) -> list[ShardResu
     began = time.monotonic()
     total = sum(job.corpus.shards[index].documents for index in shards)
     for result in context.pool().run(job, shards):
-        steps.note_shard(context, row, result)
+        sharding.note_shard(context, row, result)
         stop_if_asked()
         results.append(result)
         done = sum(each.documents for each in results)

@@ -7,12 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.dataset as ds
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db.lineage import document_history, find_generation
-from db.models import Artifact, CorpusSource, CorpusVersion, Generation, Stage
+from db.lineage import document_history, find_generation, taint
+from db.lineage.labels import imported_corpora
+from db.models import Artifact, Generation, Stage, storable
+from db.nearest import quoted
+from db.problems import UnknownId
+from flows.places import Place
+from workers.problems import InputProblem
+
+# As many folders as a message names; the rest are counted.
+SHOWN = 5
+_SHOWN_OF_IT = ["source", "text_sha256", "text"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,49 +36,117 @@ class Version:
     """The text that was proposed, whether or not it was accepted."""
 
 
-def versions(session: Session, doc_id: str) -> Iterator[Version]:
+@dataclass(frozen=True, slots=True)
+class Imports:
+    """What the files of imported corpora, held-out ones included, say of a document or source."""
+
+    rows: dict[str, dict[str, Any]]
+    """A row for each corpus that holds it, by the corpus's digest."""
+    unread: list[dict[str, str]]
+    """Digest and place of those whose files are not all here, and that were not seen to hold it."""
+
+
+def versions(session: Session, place: Place, doc_id: str) -> Iterator[Version]:
     """Yield every version of a document that is on record, oldest first.
 
     Raises:
         UnknownId: no generation did anything to it.
     """
     for row in document_history(session, doc_id):
-        yield Version(row, _before(session, row), _proposed(session, row))
+        yield Version(row, _before(session, place, row), _proposed(session, place, row))
 
 
-def holding(session: Session, doc_id: str) -> list[str]:
-    """Digests of the imported corpora whose files hold a document.
+def unchanged(session: Session, place: Place, doc_id: str) -> dict[str, Any]:
+    """A document to which no generation did anything: its text, and the corpora that hold it.
 
-    The record has no row for a document that was never changed; the files of its import have.
+    Raises:
+        UnknownId: no imported corpus holds it.
+        InputProblem: none was seen to, and files of some are not here.
     """
-    roots = session.scalars(
-        select(CorpusVersion)
-        .where(CorpusVersion.id.in_(select(CorpusSource.corpus_version_id)))
-        .order_by(CorpusVersion.id)
-    )
-    return [
-        root.digest
-        for root in roots
-        if _rows(Path(root.uri), ds.field("doc_id") == doc_id, ["doc_id"])
-    ]
+    held = imports_with(session, place, ds.field("doc_id") == doc_id, _SHOWN_OF_IT, doc_id)
+    if not held.rows:
+        raise _cannot_tell(doc_id, held) if held.unread else _never_held(session, doc_id)
+    touched = taint(session, doc_id, imports=held.rows)["touched"]
+    return {
+        "doc_id": doc_id,
+        "changed": False,
+        "imports": [{"corpus": digest, **row} for digest, row in held.rows.items()],
+        "held_by": [
+            {name: each[name] for name in ("id", "uri", "generations")}
+            for each in touched
+            if (each["kind"], each["how"]) == ("corpus", "holds")
+        ],
+        "unread": held.unread,
+    }
 
 
-def _before(session: Session, row: dict[str, Any]) -> str | None:
+def tainted(session: Session, place: Place, wanted: str) -> dict[str, Any]:
+    """What `db.lineage.taint` answers, with what the files of imported corpora say beside.
+
+    The record has a row for what a generation changed, and for most sources; the files have the
+    rest. `unread` names the corpora of which neither could tell.
+
+    Raises:
+        UnknownId: the record knows no such document or source, and no imported corpus holds it.
+        InputProblem: the same, but files of some are not here.
+    """
+    held, kind = imports_with(session, place, ds.field("doc_id") == wanted, [], wanted), None
+    if not held.rows:
+        held = imports_with(session, place, ds.field("source") == wanted, [], wanted)
+        kind = "source" if held.rows else None
+    try:
+        found = taint(session, wanted, imports=held.rows)
+    except UnknownId as problem:
+        raise (_cannot_tell(wanted, held) if held.unread else problem) from problem
+    known = {each["id"] for each in found["touched"]}
+    unread = [each for each in held.unread if each["corpus"] not in known]
+    return {**found, "kind": kind or found["kind"], "unread": unread}
+
+
+def imports_with(
+    session: Session, place: Place, filtered: Any, columns: list[str], wanted: str
+) -> Imports:
+    """Look through the files of every imported corpus for the first row of each that a filter lets.
+
+    Args:
+        session: a reader's.
+        place: where the files are looked for.
+        filtered: what Arrow filters rows by.
+        columns: what is wanted of a row.
+        wanted: the id or name that is looked for; what no file can hold is not.
+    """
+    found = Imports({}, [])
+    for corpus in imported_corpora(session) if storable(wanted) else ():
+        folder = place.located(corpus.uri)
+        shards = _shards(folder)
+        row = None
+        try:
+            row = _first(shards, filtered, columns)
+        except (OSError, pa.ArrowException):
+            shards = []  # As good as gone: what is in it cannot be told.
+        if row is not None:
+            found.rows[corpus.digest] = row
+        elif len(shards) < (corpus.shards or 1):
+            found.unread.append({"corpus": corpus.digest, "uri": str(folder)})
+    return found
+
+
+def _before(session: Session, place: Place, row: dict[str, Any]) -> str | None:
     if row["generation"] == 0:
         return None  # set aside at import: no corpus holds it
     before = find_generation(
         session, row["experiment"], row["arm"], row["generation"] - 1, row["seed"]
     )
-    corpus = _corpus(session, before)
+    corpus = _corpus(session, place, before)
     return None if corpus is None else _text(corpus, row["doc_id"], row["before_sha256"])
 
 
-def _corpus(session: Session, generation: Generation) -> Path | None:
+def _corpus(session: Session, place: Place, generation: Generation) -> Path | None:
     found = session.get(Artifact, generation.corpus_version_id or 0)
-    return Path(found.uri) if found is not None else None
+    return place.located(found.uri) if found is not None else None
 
 
-def _proposed(session: Session, row: dict[str, Any]) -> str | None:
+def _proposed(session: Session, place: Place, row: dict[str, Any]) -> str | None:
     if row["after_sha256"] is None or row["decided_by"] is None:
         return None
     stage = session.scalars(select(Stage).where(Stage.recipe_id == row["decided_by"])).one()
@@ -77,20 +155,54 @@ def _proposed(session: Session, row: dict[str, Any]) -> str | None:
     wanted = (ds.field("doc_id") == row["doc_id"]) & (
         ds.field("after_sha256") == row["after_sha256"]
     )
-    found = _rows(Path(stage.output_uri), wanted, ["text"])
-    return found[0]["text"] if found else None
+    found = _first(_shards(place.located(stage.output_uri)), wanted, ["text"])
+    return found["text"] if found else None
 
 
 def _text(corpus: Path, doc_id: str, digest: str) -> str | None:
     wanted = (ds.field("doc_id") == doc_id) & (ds.field("text_sha256") == digest)
-    found = _rows(corpus, wanted, ["text"])
-    return found[0]["text"] if found else None
+    found = _first(_shards(corpus), wanted, ["text"])
+    return found["text"] if found else None
 
 
-def _rows(folder: Path, wanted: Any, columns: list[str]) -> list[dict[str, Any]]:
-    """Rows of a folder's shards; none where the folder is gone. A shard at a time is read."""
-    shards = sorted(path for path in folder.glob("shard-*.parquet"))
+def _shards(folder: Path) -> list[Path]:
+    return sorted(folder.glob("shard-*.parquet"))
+
+
+def _first(shards: list[Path], wanted: Any, columns: list[str]) -> dict[str, Any] | None:
+    """The first row of shards that a filter lets; none where they are gone."""
     if not shards:
-        return []
-    scanner = ds.dataset(shards, format="parquet").scanner(columns=columns, filter=wanted)
-    return scanner.to_table().to_pylist()
+        return None
+    scanner = ds.dataset(shards, format="parquet").scanner(
+        columns=["doc_id", *columns], filter=wanted
+    )
+    # Not the whole table: the rows of a source may be all that there are.
+    rows = scanner.head(1).to_pylist()
+    return {name: rows[0][name] for name in columns} if rows else None
+
+
+def _cannot_tell(wanted: str, held: Imports) -> InputProblem:
+    """Nothing was found, and not everything could be looked into: that is no "no"."""
+    places = ", ".join(each["uri"] for each in held.unread[:SHOWN])
+    more = len(held.unread) - SHOWN
+    places += f" and {more} more" if more > 0 else ""
+    return InputProblem(
+        f"it cannot be told whether {quoted(wanted)} was imported: the record has no row of "
+        f"it, and {len(held.unread)} imported corpora are not here whole, or cannot be read: "
+        f"{places}. Put their files back from a copy and ask again, or name the home folder that "
+        "has them with --home"
+    )
+
+
+def _never_held(session: Session, doc_id: str) -> UnknownId:
+    """What the record says of a document that nothing was done to and no imported corpus holds."""
+    try:
+        document_history(session, doc_id)
+    except UnknownId as problem:
+        # Its own name may be on record for labels of it, and is no hint then.
+        if doc_id not in problem.nearest:
+            return problem
+    return UnknownId(
+        f"the record knows document {quoted(doc_id)} by name alone, for there are labels of "
+        "it: no generation did anything to it, and no imported corpus holds it"
+    )

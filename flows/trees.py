@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
@@ -9,7 +10,11 @@ from typing import Any
 from rich.console import Console, Group
 from rich.text import Text
 from rich.tree import Tree
+from sqlalchemy.orm import Session
 
+from db.lineage import identify_artifact
+from db.lineage.ancestry import Direction, relatives
+from flows.exports.reading import read_derivations
 from flows.texts import Version
 from flows.words import word_diff
 
@@ -18,25 +23,54 @@ SHORT = 12
 _MARKS = {"same": ("", "", ""), "removed": ("red", "[-", "-]"), "added": ("green", "{+", "+}")}
 
 
-def relatives_tree(wanted: str, rows: Iterable[dict[str, Any]]) -> Tree:
-    """What `ancestors` or `descendants` found, each below what it was reached from."""
-    below: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    origin = wanted
-    for row in rows:
-        if row["depth"] == 1:
-            origin = row["of"]
-        below[row["of"]].append(row)
-    tree = Tree(Text(origin[:SHORT], style="bold"))
-    todo = [(tree, origin)]
+def relatives_tree(session: Session, wanted: str, direction: Direction) -> Tree:
+    """What an artifact was made from, or what of it, with every edge, depth first.
+
+    An artifact that stands further up already is named again, and not what lies below it.
+
+    Raises:
+        UnknownId: there is no such artifact.
+    """
+    start = identify_artifact(session, wanted)
+    reached = relatives(session, [start.id], direction)
+    names = {each.key: (each.kind, each.id) for each in reached}
+    edges = _edges(session, {start.id, *names}, direction)
+    names[start.id] = (start.kind, start.digest)
+    tree = Tree(Text(start.digest[:SHORT], style="bold"))
+    shown = {start.id}
     # A loop and no recursion: a thousand generations are a thousand levels deep.
+    todo = [(tree, iter(edges[start.id]))]
     while todo:
-        branch, digest = todo.pop()
-        for row in below[digest]:
-            label = Text.assemble(
-                (f"{row['relation']} ", "dim"), f"{row['kind']} ", (row["id"][:SHORT], "bold")
-            )
-            todo.append((branch.add(label), row["id"]))
+        branch, rest = todo[-1]
+        edge = next(rest, None)
+        if edge is None:
+            todo.pop()
+            continue
+        relation, key = edge
+        label = _label(relation, *names[key])
+        if key in shown:
+            branch.add(label.append(" (above)", "dim"))
+            continue
+        shown.add(key)
+        todo.append((branch.add(label), iter(edges[key])))
     return tree
+
+
+def _edges(
+    session: Session, keys: set[int], direction: Direction
+) -> dict[int, list[tuple[str, int]]]:
+    """Where the walk goes on from each artifact, by which relation, in the order of the record."""
+    onward: dict[int, list[tuple[str, int]]] = defaultdict(list)
+    for made, relation, source in read_derivations(session, keys):
+        here, there = (made, source) if direction == "ancestors" else (source, made)
+        onward[here].append((relation, there))
+    for each in onward.values():
+        each.sort()
+    return onward
+
+
+def _label(relation: str, kind: str, digest: str) -> Text:
+    return Text.assemble((f"{relation} ", "dim"), f"{kind} ", (digest[:SHORT], "bold"))
 
 
 def print_versions(doc_id: str, found: Iterable[Version]) -> None:
@@ -45,6 +79,27 @@ def print_versions(doc_id: str, found: Iterable[Version]) -> None:
     console.print(Text(doc_id, style="bold"))
     for version in found:
         console.print(Group(Text(), _headline(version.row), _texts(version)))
+
+
+def print_unchanged(found: dict[str, Any]) -> None:
+    """Print a document to which no generation did anything, as `flows.texts.unchanged` gives it."""
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(Text(found["doc_id"], style="bold"))
+    console.print(Text("no generation changed it, or tried to"))
+    for each in found["imports"]:
+        head = Text.assemble("imported into corpus ", (each["corpus"][:SHORT], "bold"))
+        source = f" from source {each['source']}" if each["source"] else ""
+        console.print(Group(Text(), head.append(source), Text(f"  {each['text']}")))
+    console.print()
+    for each in found["held_by"]:
+        of = ", ".join(each["generations"]) or "no generation: it is held out, or of no arm"
+        console.print(Text.assemble("in corpus ", (each["id"][:SHORT], "bold"), f"  {of}"))
+    experiments = sorted(
+        {name.rsplit(":", 3)[0] for row in found["held_by"] for name in row["generations"]}
+    )
+    for name in experiments:
+        words = shlex.join(["palimpsest", "lineage", "ratings", name, "--doc", found["doc_id"]])
+        console.print(Text(f"its ratings: {words}", style="dim"))
 
 
 def _headline(row: dict[str, Any]) -> Text:

@@ -24,6 +24,7 @@ from db.models import (
 )
 from db.sessions import Database
 from flows.leftovers import leftovers, live_leases, standing
+from flows.places import place_at
 from flows.rehashing import (
     Finding,
     Tally,
@@ -55,7 +56,7 @@ def verify(
 
     Args:
         database: the record.
-        home: folder where files are looked for first; it may have moved since it was recorded.
+        home: folder where files are looked for, as `flows.places` says; it may have moved.
         wanted: experiments and artifacts to check, with the stages that made them; everything,
             the record itself and what is orphaned too, without any.
         tally: counts what was checked.
@@ -65,6 +66,7 @@ def verify(
     """
     tally = tally or Tally()
     home = home.resolve()
+    place = place_at(database.url, home)
     scope = None
     with database.readers() as session:
         if wanted:
@@ -72,13 +74,13 @@ def verify(
         tally.total = _count(session, scope)
     for artifact in _pages(database, _artifacts, scope and scope.artifacts):
         if isinstance(artifact, CorpusVersion):
-            yield from check_corpus(artifact, home, tally)
+            yield from check_corpus(artifact, place, tally)
         else:
-            yield from check_checkpoint(artifact, home, tally)
+            yield from check_checkpoint(artifact, place, tally)
     for shard, stage in _shards(database, scope):
-        yield from check_shard(shard, stage, home, tally)
+        yield from check_shard(shard, stage, place, tally)
     for stage in _pages(database, _stages, scope and scope.stages):
-        yield from check_stage_files(stage, home, tally)
+        yield from check_stage_files(stage, place, tally)
     if scope is None:
         yield from _orphans(database, home)
         with database.readers() as session:
@@ -157,13 +159,17 @@ def _shards(database: Database, scope: _Scope | None) -> Iterator[tuple[Shard, S
 
 
 def _orphans(database: Database, home: Path) -> Iterator[Finding]:
-    """What no row names, but for what a run that goes on has made: its rows are still to come."""
+    """What no row names, and `gc` would remove.
+
+    Not what a run that goes on has made, whose rows are still to come, and not what a person put
+    beside it under a name of their own.
+    """
     found = standing(home)
     with database.readers() as session:
         leases = live_leases(session)
         since = leases[0].acquired_at.timestamp() if leases else None
         for each in leftovers(session, found):
-            if since is None or _older(each.path, since - _CLOCK_SLACK_S):
+            if each.ours and (since is None or _older(each.path, since - _CLOCK_SLACK_S)):
                 room = each.path.relative_to(home).parts[0]
                 yield Finding("orphaned", room, str(each.path), each.why)
 

@@ -142,6 +142,23 @@ def iterate_mix(mix: MixRef) -> Iterator[MixRow]:
         yield from from_table(read_table(Path(mix.uri) / name), MixRow)
 
 
+def hash_shard(path: Path, digest: Any) -> None:
+    """Add a shard's rows to a hash, which after all shards, in order, is the mix's digest."""
+    table = read_table(path)
+    names, reals, epochs = (table.column(each).to_pylist() for each in ("doc_id", "real", "epoch"))
+    # Tokens go on as they lie in Arrow's buffer; each as a number of Python's would be slow.
+    tokens = table.column("input_ids").combine_chunks()
+    starts, ids = tokens.offsets.to_numpy(), tokens.values.to_numpy(zero_copy_only=False)
+    for index, (doc_id, real, epoch) in enumerate(zip(names, reals, epochs, strict=True)):
+        row = ids[starts[index] : starts[index + 1]].astype(np.intc)
+        _hash_row(digest, doc_id, real, epoch, len(row), row.tobytes())
+
+
+def _hash_row(digest: Any, doc_id: str, real: bool, epoch: int, length: int, tokens: bytes) -> None:
+    digest.update(f"{doc_id}|{real}|{epoch}|{length}|".encode())
+    digest.update(tokens)
+
+
 def _manifest(folder: Path) -> dict[str, Any]:
     if not (folder / MANIFEST).is_file():
         raise InputProblem(
@@ -210,9 +227,8 @@ class _Tally:
     def add(self, row: MixRow, text_sha256: str) -> None:
         """Count a row; later epochs hold nothing new."""
         self.tokens += len(row.input_ids)
-        head = f"{row.doc_id}|{row.real}|{row.epoch}|{len(row.input_ids)}|"
-        self.rows.update(head.encode())
-        self.rows.update(array("i", row.input_ids).tobytes())
+        tokens = array("i", row.input_ids).tobytes()
+        _hash_row(self.rows, row.doc_id, row.real, row.epoch, len(row.input_ids), tokens)
         whose = (row.doc_id, row.real, row.epoch)
         if row.epoch == 0:
             if whose != self.last:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
 import os
 import shutil
 import uuid
@@ -125,13 +126,25 @@ def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
     return pq.ParquetFile(path).read(columns=columns)
 
 
-def sweep_unfinished(home: Path) -> int:
-    """Remove what killed processes left half written below `home`; call it under the lease."""
-    left = list(home.glob(f"*/{UNFINISHED}*"))
-    left += list(home.glob(f"*/*/{UNFINISHED}*"))
+def sweep_unfinished(home: Path, since: float = math.inf) -> int:
+    """Remove what killed processes left half written below `home`; how much it was.
+
+    Args:
+        home: folder of corpora, checkpoints and stages.
+        since: what changed after this time, in seconds since the epoch, may be a living process's.
+    """
+    found = [*home.glob(f"*/{UNFINISHED}*"), *home.glob(f"*/*/{UNFINISHED}*")]
+    left = [path for path in found if _changed_at(path) < since]
     for path in left:
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
     return len(left)
+
+
+def _changed_at(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return math.inf  # A living process put it in its place meanwhile.

@@ -8,6 +8,10 @@ A verdict is what stands of a document when a generation is done with it: `pass`
 
 A document that failed anew and was revised has both rows. Generation 1 has no generation before it
 that rated, so its rows are of the first kind alone.
+
+`reason` says why the verdict changed: what is on record of the first kind, and how the two
+generations judged of the second. A document that simply passed has no row, and so no score on
+record: of most flips by the rater one score is null. The ratings in Parquet have every score.
 """
 
 from __future__ import annotations
@@ -23,6 +27,20 @@ from db.models import ChangedDocument, DocumentName, Generation, Verdict
 
 ROWS_AT_ONCE = 1_000
 CAUSES = ("revise", "tag", "drop", "quarantine", "rater")
+COLUMNS = (
+    "doc_id",
+    "before",
+    "after",
+    "cause",
+    "principle",
+    "score_before",
+    "score_after",
+    "edit_distance",
+    "reason",
+)
+_FELL_AS_IT_WAS = "rated below the threshold now; the generation before passed it as it was"
+_FELL_REVISED = "rated below the threshold now; the generation before accepted it as a revision"
+_ROSE = "passed now; the generation before found it short and left it as it was"
 _AFTER = {"revise": "pass", "tag": "tagged", "drop": "dropped", "quarantine": "quarantined"}
 
 Now = ChangedDocument
@@ -52,8 +70,9 @@ def flips(
         seed: of the arm; may be left out where the arm has one.
         principle: only documents that fell short of it.
         cause: only flips of this cause, one of `CAUSES`.
-        below: only documents whose score before was less, in [0, 1].
-        above: only those whose score before was more.
+        below: only documents whose score before was less, in [0, 1]; where none is on record, the
+            score after.
+        above: only those whose score was more, the same one.
         min_change: only revisions whose edit distance is at least this, in [0, 1].
 
     Raises:
@@ -68,7 +87,10 @@ def flips(
     ).one_or_none()
     parts = [_treated(row)]
     if before is not None and before.generation_index > 0:
-        parts += [_failed_anew(row, before), _passed_anew(row, before)]
+        parts.append(_failed_anew(row, before))
+        # What has no row passed, once the generation's rows are there.
+        if row.corpus_version_id is not None:
+            parts.append(_passed_anew(row, before))
     for part in parts:
         yield from _filtered(session, part, principle, cause, below, above, min_change)
 
@@ -83,7 +105,7 @@ def _columns(**own: ColumnElement[Any]) -> list[Any]:
         own["score_before"].label("score_before"),
         own["score_after"].label("score_after"),
         own["edit_distance"].label("edit_distance"),
-        Said.reason,
+        own["reason"].label("reason"),
     ]
 
 
@@ -98,6 +120,7 @@ def _treated(row: Generation) -> Select[*tuple[Any, ...]]:
                 score_before=_column(Now.score_before),
                 score_after=_column(Now.score_after),
                 edit_distance=_column(Now.edit_distance),
+                reason=_column(Said.reason),
             )
         )
         .join(Said, Said.id == Now.verdict_id)
@@ -120,6 +143,8 @@ def _failed_anew(row: Generation, before: Generation) -> Select[*tuple[Any, ...]
                 score_before=_column(earlier.score_after),
                 score_after=_column(Now.score_before),
                 edit_distance=null(),
+                # The record's own reason is of what was done next, not of the verdict.
+                reason=case((earlier.document_id.is_(None), _FELL_AS_IT_WAS), else_=_FELL_REVISED),
             )
         )
         .join(Said, Said.id == Now.verdict_id)
@@ -148,6 +173,7 @@ def _passed_anew(row: Generation, before: Generation) -> Select[*tuple[Any, ...]
                 score_before=_column(Now.score_before),
                 score_after=null(),
                 edit_distance=null(),
+                reason=case((Said.reason == "", _ROSE), else_=literal(f"{_ROSE}: ") + Said.reason),
             )
         )
         .join(Said, Said.id == Now.verdict_id)
@@ -187,10 +213,12 @@ def _filtered(
         part = part.where(func.replace(listed, f",{principle},", "") != listed)
     if cause is not None:
         part = part.where(columns["cause"] == cause)
+    # Most flips by the rater have one of the two: a filter is not to hide them.
+    score = func.coalesce(columns["score_before"], columns["score_after"])
     if below is not None:
-        part = part.where(columns["score_before"] < below)
+        part = part.where(score < below)
     if above is not None:
-        part = part.where(columns["score_before"] > above)
+        part = part.where(score > above)
     if min_change is not None:
         part = part.where(columns["edit_distance"] >= min_change)
     for row in session.execute(part, execution_options={"yield_per": ROWS_AT_ONCE}).mappings():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session, joinedload
 
 from db.lineage.identify import identify, identify_checkpoint
@@ -18,6 +18,7 @@ from db.models import (
     Experiment,
     Generated,
     Generation,
+    Informed,
     Run,
     Stage,
     Used,
@@ -50,6 +51,7 @@ def show(session: Session, wanted: str) -> dict[str, Any]:
         }
     return _artifact(session, row) | {
         "made_by": _stage(session, row),
+        "cost": _cost(session, row),
         "run": _run(session, row.run_id),
         "generations": _generations(session, row),
         "metrics": _metrics(session, row),
@@ -75,6 +77,7 @@ def why(session: Session, checkpoint: str) -> dict[str, Any]:
         "commit": run["commit"] if run else None,
         "dirty": run["dirty"] if run else None,
         "command": run["command"] if run else None,
+        "config": run["config"] if run else None,
         "again": _again(run),
         "versions": run["versions"] if run else None,
         "host_kind": run["host_kind"] if run else None,
@@ -88,8 +91,12 @@ def _again(run: dict[str, Any] | None) -> str | None:
         return None
     if run["commit"] is None:
         return run["command"]
+    command = run["command"]
+    if command.startswith("palimpsest run "):
+        # In a home of its own: where it stands already it would be reused.
+        command = f".venv/bin/{command} --set placement.home=again"
     changed = "  # files differed from this commit" if run["dirty"] else ""
-    return f"git checkout {run['commit'][:12]} && {run['command']}{changed}"
+    return f"git checkout {run['commit'][:12]} && make install && {command}{changed}"
 
 
 def _sources(session: Session, row: Artifact) -> list[tuple[str, Artifact]]:
@@ -125,7 +132,7 @@ def _artifact(session: Session, row: Artifact) -> dict[str, Any]:
     }
 
 
-def _stage(session: Session, row: Artifact) -> dict[str, Any] | None:
+def _maker(session: Session, row: Artifact) -> Stage | None:
     """The stage that made an artifact: the one of its recipe, else the first that ended in it."""
     wanted = (
         select(Stage)
@@ -134,7 +141,11 @@ def _stage(session: Session, row: Artifact) -> dict[str, Any] | None:
         .order_by((Stage.recipe_id == row.recipe_id).desc(), Stage.id)
         .limit(1)
     )
-    stage = session.scalars(wanted).one_or_none()
+    return session.scalars(wanted).one_or_none()
+
+
+def _stage(session: Session, row: Artifact) -> dict[str, Any] | None:
+    stage = _maker(session, row)
     if stage is None:
         return None
     return {
@@ -151,6 +162,23 @@ def _stage(session: Session, row: Artifact) -> dict[str, Any] | None:
         **{name: getattr(stage, name) for name in _STAGE_COSTS},
         "used": _used(session, stage),
     }
+
+
+_SUMMED = ("model_calls", "prompt_tokens", "cached_tokens", "output_tokens", "seconds")
+
+
+def _cost(session: Session, row: Artifact) -> dict[str, float] | None:
+    """What it took from its inputs on: a corpus was rated, revised and accepted before assembly."""
+    maker = _maker(session, row)
+    if maker is None:
+        return None
+    steps = select(Stage.id).where(Stage.id == maker.id).cte("steps", recursive=True)
+    steps = steps.union(
+        select(Informed.source_stage_id).join(steps, Informed.stage_id == steps.c.id)
+    )
+    sums = [func.coalesce(func.sum(getattr(Stage, name)), 0) for name in _SUMMED]
+    found = session.execute(select(*sums).join(steps, Stage.id == steps.c.id)).one()
+    return dict(zip(_SUMMED, found, strict=True))
 
 
 def _used(session: Session, stage: Stage) -> list[dict[str, str]]:
@@ -173,9 +201,11 @@ def _run(session: Session, key: int | None) -> dict[str, Any] | None:
     run = session.get(Run, key) if key is not None else None
     if run is None:
         return None
+    config = session.get(Artifact, run.config_id) if run.config_id is not None else None
     return {
         "run_id": run.run_id,
         "command": run.command,
+        "config": config.digest if config else None,
         "commit": run.commit,
         "dirty": run.dirty,
         "versions": run.versions,

@@ -130,7 +130,10 @@ def record_label_report(
     _link_used(session, began, "labels", labels)
     recorded = record_evaluations(session, rater, rows, recipe_id=stage.recipe_id)
     finish_stage(
-        session, began, output_digest=None, documents=max((r.n for r in recorded), default=0)
+        session,
+        began,
+        output_digest=stage.recipe_id,
+        documents=max((r.n for r in recorded), default=0),
     )
     return True
 

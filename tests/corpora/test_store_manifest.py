@@ -52,3 +52,10 @@ def test_a_version_may_be_moved(made, tmp_path):
     assert again.id == made.id and len(list(iterate(again))) == made.documents == 10
     with pytest.raises(InputProblem, match=r"shard-00000.*missing.*run the experiment again"):
         verify_corpus(made)
+
+
+def test_a_version_that_lost_a_shard_is_whole_once_it_is_made_again(made, tmp_path):
+    made.shard_path(1).unlink()
+    again = take(MicroworldCorpus(documents=10), tmp_path).corpus
+    assert again == made
+    verify_corpus(open_corpus(made.uri))

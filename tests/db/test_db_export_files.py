@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from hashlib import sha256
@@ -261,6 +262,33 @@ def test_each_export_is_printed_or_written(home):
         assert file.read_text(encoding="utf-8") == printed.output
         refused = run(home, *words, *([str(home)] if words[0] == "card" else ["--out", str(home)]))
         assert isinstance(refused.exception, InputProblem)
+
+
+def test_a_place_that_cannot_be_written_is_refused_in_a_paragraph(home):
+    file = home / "a file"
+    file.write_text("mine")
+    below = str(file / "below")
+    for words in (
+        ("card", digest("revise m1"), below),
+        ("openlineage", "microworld", "--out", below),
+        ("prov", "microworld", "--out", below),
+        ("graph", "microworld", "--out", below),
+        ("corpus", files_corpus(home), below),
+    ):
+        refused = run(home, *words)
+        assert isinstance(refused.exception, InputProblem), words
+        said = str(refused.exception)
+        assert said.startswith(f"{below}: cannot be written (") and "\n" not in said
+    assert file.read_text() == "mine"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_permission_is_refused_in_a_paragraph(home):
+    closed = home / "closed"
+    closed.mkdir(mode=0o500)
+    refused = run(home, "prov", "microworld", "--out", str(closed / "file"))
+    assert isinstance(refused.exception, InputProblem)
+    assert "Permission denied" in str(refused.exception)
 
 
 def test_without_its_package_mlflow_is_refused_with_the_remedy(home, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select
+from typer.testing import CliRunner
 
 from db.lineage import show
 from db.lineage.labels import digest_on_record, find_label_sets, label_sets, rated_generations
@@ -42,6 +44,8 @@ from db.records import (
 )
 from db.records.labels import LabelRow, label_digest
 from db.sessions import Database
+from flows import cli_options
+from flows.cli import app
 from flows.label_files import read_labels
 from flows.label_matching import Item, Rated, match, measure
 from flows.label_reports import report
@@ -353,6 +357,25 @@ def test_a_report_says_what_is_missing(demo):
     found = report(demo.database, demo.home)
     assert found["ratings_gone"] == [{"arm": "revise", "seed": 0, "generation": 2}]
     assert [entry["rater"] for entry in found["raters"]] == ["model-0"]
+
+
+def test_scripts_get_every_rating_and_a_table_the_first(demo, monkeypatch):
+    url = demo.database.engine.url.render_as_string(hide_password=False)
+    monkeypatch.setenv("PALIMPSEST_DATABASE", url)
+    monkeypatch.setattr(cli_options, "TABLE_ROWS", 5)
+
+    def ask(*words: str) -> str:
+        words = ("lineage", "ratings", "demo", "--home", str(demo.home), *words)
+        result = CliRunner().invoke(app, words)
+        assert result.exception is None, result.output
+        return result.output
+
+    lines = [json.loads(line) for line in ask("--json").splitlines()]
+    # Two generations, ten documents, two principles.
+    assert len(lines) == 40 and {line["rater"] for line in lines} == {"m0"}
+    assert len(ask("--json", "--limit", "7").splitlines()) == 7
+    assert "the first 5 rows; --limit 0 shows all" in ask()
+    assert "the first" not in ask("--limit", "0")
 
 
 def test_rated_generations_name_rater_corpus_and_threshold(demo):

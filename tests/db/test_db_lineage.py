@@ -14,7 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from db.lineage import ancestors, descendants, document_history, show, status, why
-from db.models import Base
+from db.models import Base, Informed, Stage
 from db.problems import AmbiguousId, UnknownId
 from db.records import (
     EvaluationRow,
@@ -26,6 +26,7 @@ from db.records import (
     find_corpus_version,
     find_experiment,
     find_stage,
+    finish_stage,
     list_experiments,
     record_evaluations,
     register_experiment,
@@ -132,6 +133,25 @@ def test_show_tells_what_made_a_checkpoint_and_at_what_cost(reader: Session) -> 
     assert shown["run"]["commit"] == "abc123"
     assert shown["generations"][0]["arm"] == "revise"
     assert shown["metrics"]["oracle/propensity"]["value"] == 0.2
+
+
+def test_a_cost_is_that_of_every_stage_from_the_inputs_on(session: Session) -> None:
+    record_demo(session)
+    before: Stage | None = None
+    add_corpus_version(
+        session, digest("made"), uri="file:///made", shards=1, documents=1, recipe_id="r-assemble"
+    )
+    # As a corpus is rated, revised, and assembled; rated texts may be read twice.
+    for name, calls in (("rate", 100), ("revise", 20), ("assemble", None)):
+        stage = start_stage(session, f"r-{name}", stage=name, algorithm_version="1", params={})
+        output = digest("made") if name == "assemble" else digest(name)
+        if before is not None:
+            session.add(Informed(stage_id=stage.id, source_stage_id=before.id))
+        finish_stage(session, stage, output_digest=output, model_calls=calls, seconds=2.0)
+        before = stage
+    session.commit()
+    cost = show(session, digest("made"))["cost"]
+    assert (cost["model_calls"], cost["seconds"], cost["output_tokens"]) == (120, 6.0, 0)
 
 
 def test_show_knows_corpora_and_experiments(reader: Session) -> None:

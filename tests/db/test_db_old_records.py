@@ -16,6 +16,7 @@ from sqlalchemy import Engine, MetaData, create_engine, select, text
 
 from db import schema
 from db.lineage import ancestors, document_history, status, why
+from db.models import Derivation
 from db.sessions import downgrade, open_database, upgrade
 
 DUMP = Path(__file__).parent / "old_records" / "demo_0001_first_cut.sql.gz"
@@ -119,6 +120,8 @@ def test_the_finished_demo_comes_up_with_every_answer(old_record: str) -> None:
             "derived_from",
             "read_by",
         }
+        accepted = select(Derivation.artifact_id).where(Derivation.relation == "accepted_by")
+        assert len(session.scalars(accepted).all()) == 2
         reason = why(session, last["checkpoint"])
         assert [corpus["id"] for corpus in reason["data"]] == [last["corpus"]]
         assert reason["command"] == "palimpsest run configs/microworld.yaml"

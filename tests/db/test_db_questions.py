@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from db.lineage import document_history, flips, taint
+from db.lineage import document_history, flips, show, taint
 from db.models import Artifact, Generation
 from db.problems import AmbiguousId, UnknownId
 from db.records import (
@@ -21,9 +21,11 @@ from db.records import (
     derive,
     ensure_arm,
     ensure_generation,
+    finish_stage,
     record_changed_documents,
     record_sources,
     set_generation,
+    start_stage,
 )
 from db.sessions import Database
 from db.views import VIEWS
@@ -140,6 +142,46 @@ def test_a_score_of_the_generation_before_stands_beside_the_raters(three: Sessio
         if each["doc_id"] == "mended twice"
     ]
     assert (fell["score_before"], fell["score_after"]) == (0.8, 0.4)
+
+
+def why(session: Session, generation: int) -> dict[str, str]:
+    rows = flips(session, "microworld", "revise", generation, cause="rater")
+    return {each["doc_id"]: each["reason"] for each in rows}
+
+
+def test_a_flip_by_the_rater_says_how_the_two_generations_judged(three: Session) -> None:
+    assert why(three, 2) == {
+        "mended twice": "rated below the threshold now; the generation before accepted it as a "
+        "revision",
+        "fallen": "rated below the threshold now; the generation before passed it as it was",
+        "lucky": "passed now; the generation before found it short and left it as it was: "
+        "names changed",
+    }
+    accepted = [each["reason"] for each in flips(three, "microworld", "revise", 1)]
+    assert accepted.count("accepted") == 1
+
+
+def test_a_flip_without_a_reason_on_record_ends_in_words(session: Session) -> None:
+    chain(session, [[], [row("lucky", "keep")], []])
+    said = "passed now; the generation before found it short and left it as it was"
+    assert why(session, 2) == {"lucky": said}
+    assert session.scalars(text("SELECT reason FROM lineage_flips")).all() == [said]
+
+
+@pytest.mark.parametrize(
+    ("only", "documents"),
+    [
+        ({"below": 0.5}, {"fallen", "lucky"}),
+        ({"below": 0.4}, {"fallen"}),
+        ({"above": 0.4}, {"lucky", "mended twice"}),
+        ({"above": 0.5}, {"mended twice"}),
+    ],
+)
+def test_a_flip_without_a_score_before_is_filtered_by_the_one_after(
+    three: Session, only: dict[str, float], documents: set[str]
+) -> None:
+    found = told(three, 2, cause="rater", **only)
+    assert {doc_id for doc_id, *_ in found} == documents
 
 
 @pytest.mark.parametrize(
@@ -259,6 +301,71 @@ def test_every_view_answers_for_a_finished_experiment(reader: Session, view: str
         found = [dict(zip(columns, each, strict=True)) for each in rows]
     assert found
     assert all(not isinstance(value, bytes) for each in found for value in each.values())
+
+
+def asked(session: Session, statement: str) -> list[tuple[Any, ...]]:
+    return [tuple(each) for each in session.execute(text(statement))]
+
+
+@pytest.mark.parametrize(("made", "by"), [("c1", "revise"), ("revise m1", "train")])
+def test_an_artifact_that_two_stages_made_is_one_row_with_its_maker(
+    session: Session, made: str, by: str
+) -> None:
+    record_demo(session)
+    for recipe in ("one", "another"):
+        stage = start_stage(session, recipe, stage="revise", algorithm_version="1", params={})
+        finish_stage(session, stage, output_digest=digest(made), model_calls=5)
+    wanted = f"SELECT made_by, recipe_id FROM lineage_show WHERE id = '{digest(made)}'"
+    rows = asked(session, wanted)
+    assert rows == [(by, "one" if by == "revise" else "train-revise")]
+    shown = show(session, digest(made))["made_by"]
+    assert (shown["stage"], shown["recipe_id"]) == rows[0]
+    counted = "SELECT count(*), count(DISTINCT id) FROM lineage_show"
+    assert len(set(*asked(session, counted))) == 1
+
+
+def test_no_artifact_is_its_own_ancestor_where_later_bytes_are_equal(session: Session) -> None:
+    record_demo(session)
+    first, second = (
+        session.query(Artifact).filter_by(digest=digest(name)).one() for name in ("c0", "c1")
+    )
+    derive(session, first, "derived_from", second)
+    assert asked(session, "SELECT id FROM lineage_ancestors WHERE id = ancestor") == []
+    assert asked(session, "SELECT id FROM lineage_descendants WHERE id = descendant") == []
+    corpora = "SELECT id, ancestor FROM lineage_ancestors WHERE kind = ancestor_kind"
+    both = {(first.digest, second.digest), (second.digest, first.digest)}
+    assert both <= set(asked(session, corpora))
+
+
+@pytest.mark.parametrize(
+    ("names", "told_apart"),
+    [
+        ("id, 2 AS id, 3 AS id", ["id", "id_2", "id_3"]),
+        ("id, 2 AS id, 3 AS id_2", ["id", "id_3", "id_2"]),
+    ],
+)
+def test_columns_of_one_name_are_told_apart(
+    reader: Session, names: str, told_apart: list[str]
+) -> None:
+    with read_only_sql(reader, f"SELECT {names} FROM arms ORDER BY 1 LIMIT 1") as (columns, rows):
+        assert columns == told_apart
+        assert [each[1:] for each in rows] == [[2, 3]]
+
+
+def test_what_is_no_number_in_json_is_a_word(reader: Session) -> None:
+    statement = "SELECT 1e308 * 10, -1e308 * 10"
+    if reader.get_bind().dialect.name == "postgresql":
+        statement = "SELECT 'inf'::float8, '-inf'::float8, ARRAY['nan'::float8, 1]"
+    with read_only_sql(reader, statement) as (_, rows):
+        [[most, least, *others]] = rows
+    assert (most, least) == ("Infinity", "-Infinity")
+    assert others in ([], [["NaN", 1.0]])
+
+
+def test_more_rows_than_are_fetched_at_once_all_come(reader: Session) -> None:
+    many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2500)"
+    with read_only_sql(reader, f"{many} SELECT i FROM n ORDER BY i;") as (_, rows):
+        assert [i for (i,) in rows] == list(range(1, 2501))
 
 
 def test_sql_counts_what_is_there_and_may_be_asked_again(reader: Session) -> None:

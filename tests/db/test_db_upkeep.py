@@ -384,35 +384,46 @@ def test_a_backup_is_one_moment_though_others_write(sqlite_url: str, tmp_path: P
     copy.close()
 
 
-def test_the_password_goes_by_the_environment_alone(
+def test_passwords_go_by_a_file_of_ours_alone(
     new_postgres: Callable[[], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from sqlalchemy.engine import make_url
 
-    url = make_url(new_postgres()).set(password="s3cret").render_as_string(hide_password=False)
+    plain = make_url(new_postgres()).set(password="s3cret")
+    query = {"sslpassword": "s3cret too"}
+    url = plain.update_query_dict(query).render_as_string(hide_password=False)
     open_database(url).dispose()
-    ran: list[tuple[list[str], Any]] = []
+    ran: list[list[str]] = []
+    services: list[tuple[str, int]] = []
     really = subprocess.run
 
     def watched(command: list[str], **options: Any) -> Any:
-        ran.append((command, options.get("env") or {}))
+        ran.append(command)
+        if name := (options.get("env") or {}).get("PGSERVICEFILE"):
+            services.append((Path(name).read_text(), Path(name).stat().st_mode & 0o777))
         return really(command, **options)
 
     monkeypatch.setattr(subprocess, "run", watched)
     said = back_up(url, tmp_path / "b.dump")
-    assert not any("s3cret" in word for command, _ in ran for word in command)
+    assert not any("s3cret" in word for command in ran for word in command)
     assert "s3cret" not in said
-    assert any(environment.get("PGPASSWORD") == "s3cret" for _, environment in ran)
+    [(service, mode)] = services
+    assert mode == 0o600
+    assert {"password=s3cret", "sslpassword=s3cret too"} <= set(service.splitlines())
 
 
 def test_without_pg_dump_the_command_to_run_is_shown(
     new_postgres: Callable[[], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url = new_postgres()
+    from sqlalchemy.engine import make_url
+
+    secret = make_url(new_postgres()).update_query_dict({"sslpassword": "s3cret"})
+    url = secret.render_as_string(hide_password=False)
     open_database(url).dispose()
     monkeypatch.setattr(backups, "find_pg_dump", lambda server: None)
-    with pytest.raises(DatabaseProblem, match="pg_dump --format=custom --file=FILE"):
+    with pytest.raises(DatabaseProblem, match="pg_dump --format=custom --file=FILE") as caught:
         back_up(url, tmp_path / "b.dump")
+    assert "s3cret" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 
 

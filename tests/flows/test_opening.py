@@ -1,5 +1,7 @@
-"""What is on record of a run that has ended."""
+"""What a run does to the record and the home as it begins and as it ends."""
 
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -7,8 +9,8 @@ from sqlalchemy import select
 
 from configs.loading import load
 from db.models import Experiment, Lease, Run
-from db.problems import LeaseLost
-from db.records import acquire_leases
+from db.problems import LeaseHeld, LeaseLost
+from db.records import acquire_leases, ensure_arm, register_experiment
 from db.sessions import open_database
 from flows.opening import open_run
 from workers.problems import WorkProblem
@@ -25,7 +27,7 @@ def standing(home: Path) -> tuple[str, str | None]:
     """Status of the experiment, and outcome of its newest run."""
     database = open_database(f"sqlite:///{home}/palimpsest.db")
     with database.readers() as session:
-        status = session.scalars(select(Experiment.status)).one()
+        status = session.scalars(select(Experiment.status).order_by(Experiment.id)).first()
         outcome = session.scalars(select(Run.outcome).order_by(Run.id.desc())).first()
     database.dispose()
     return status, outcome
@@ -68,3 +70,43 @@ def test_a_run_whose_arms_were_taken_over_says_nothing_of_the_experiment(tmp_pat
         run(tmp_path, work)
     # The other goes on with it.
     assert standing(tmp_path) == ("running", "failed")
+
+
+def take(database, arms, holder: str = "another") -> None:
+    """Hold arms as a living process on another machine does."""
+    with database.sessions.begin() as session:
+        acquire_leases(session, arms(session), holder=holder, host="h", pid=1, ttl_s=60)
+
+
+def test_who_is_refused_the_leases_extends_nothing(tmp_path):
+    run(tmp_path, lambda context: None)
+    database = open_database(f"sqlite:///{tmp_path}/palimpsest.db")
+    take(database, lambda session: [lease.arm for lease in session.scalars(select(Lease))])
+    longer = load(TINY, [f"placement.home={tmp_path}", "generations=9"])
+    with pytest.raises(LeaseHeld, match="another"), open_run(longer):
+        pytest.fail("the arms are held")
+    with database.readers() as session:
+        config = session.scalars(select(Experiment.config)).one()
+    assert config["generations"] == load(TINY, []).generations
+    database.dispose()
+
+
+def test_what_a_run_beside_it_is_writing_is_left_alone(tmp_path):
+    run(tmp_path, lambda context: None)
+    database = open_database(f"sqlite:///{tmp_path}/palimpsest.db")
+    left = tmp_path / "corpora" / ".unfinished-of-a-dead-run"
+    written = tmp_path / "corpora" / ".unfinished-of-a-living-run"
+    for folder in (left, written):
+        folder.mkdir(parents=True)
+    os.utime(left, (time.time() - 60, time.time() - 60))
+    take(
+        database,
+        lambda session: [
+            ensure_arm(session, register_experiment(session, "b", {}, {}), "revise", 0)
+        ],
+    )
+    os.utime(written, (time.time() + 1, time.time() + 1))
+    run(tmp_path, lambda context: None)
+    assert not left.exists()
+    assert written.exists()
+    database.dispose()

@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import tempfile
+from array import array
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -45,10 +46,12 @@ from flows.lease import hold_leases
 from flows.rehashing import Finding, Tally
 from flows.verifying import verify
 from workers.checkpoints import checkpoint_id
-from workers.corpora.store import CorpusRef, CorpusWriter
+from workers.corpora.store import CorpusRef, CorpusWriter, corpus_id
+from workers.evaluation.items import write_items
+from workers.mixing import MIX_ROWS, MixRow
 from workers.problems import InputProblem, WorkProblem
-from workers.records import Document, text_digest
-from workers.storage import file_digest, write_json
+from workers.records import Document, text_digest, to_table
+from workers.storage import file_digest, write_json, write_table
 
 app = typer.Typer()
 app.command("verify")(cli_verify.verify)
@@ -79,6 +82,22 @@ def write_shard(home: Path, recipe: str, shard: int = 0) -> tuple[Path, str]:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(f"{recipe} {shard}".encode())
     return path, file_digest(path)
+
+
+def write_mix(home: Path, recipe: str) -> dict[str, Any]:
+    """A mix of two shards, with its digest as it is defined: row by row, tokens as C integers."""
+    folder = home / "stages" / recipe / "mix"
+    folder.mkdir(parents=True)
+    rows = [MixRow(f"doc-{n}", n == 1, 0, (n, 7, 9)) for n in range(3)]
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(f"{row.doc_id}|{row.real}|{row.epoch}|3|".encode())
+        digest.update(array("i", row.input_ids).tobytes())
+    shards = ["mix-00000.parquet", "mix-00001.parquet"]
+    for name, some in zip(shards, (rows[:2], rows[2:]), strict=True):
+        write_table(folder / name, to_table(some, MIX_ROWS))
+    write_json(folder / "manifest.json", {"digest": digest.hexdigest(), "shards": shards})
+    return {"uri": str(folder), "digest": digest.hexdigest()}
 
 
 def recipe(name: str) -> str:
@@ -155,13 +174,14 @@ def fill(database: Database, home: Path) -> None:
         record_shard(session, stages[1], 0, uri=str(path), digest=digest, documents=3)
         items = home / "stages" / recipe("evaluate")
         items.mkdir()
-        (items / "items.parquet").write_text("items")
+        write_items(items / "items.parquet", [])
+        mix = write_mix(home, recipe("train"))
         outputs: list[tuple[str, str, dict[str, Any]]] = [
             # Of the held-out documents and the model between, the stages alone tell.
             (corpora[0].id, corpora[0].uri, {"held_out": held_out.uri, "quarantined": []}),
             (hashlib.sha256(digest.encode()).hexdigest(), str(path.parent), {"shards": 1}),
             (corpora[1].id, corpora[1].uri, {}),
-            (*models[1], {"corpus_stage": list(between), "mix": None}),
+            (*models[1], {"corpus_stage": list(between), "mix": mix}),
             (recipe("evaluate"), str(items), {}),
         ]
         for stage, (output, uri, meta) in zip(stages, outputs, strict=True):
@@ -202,8 +222,8 @@ def test_a_sound_home_is_clean_and_everything_is_counted(database: Database, hom
     tally = Tally()
     assert list(verify(database, home, (), tally)) == []
     assert (tally.corpora, tally.checkpoints, tally.shards, tally.total) == (2, 2, 1, 5)
-    # Two shards a corpus, a file of weights each, one shard of ratings, and the items.
-    assert tally.files == 4 + 2 + 1 + 1
+    # Two shards a corpus, a file of weights each, one shard of ratings, the items, and the mix.
+    assert tally.files == 4 + 2 + 1 + 1 + 3
     assert removable(database, home) == []
 
 
@@ -271,6 +291,86 @@ def test_a_broken_manifest_is_a_finding_and_no_crash(
     folder = next(Path(uri) for (uri,) in recorded_paths(database) if Path(uri).parent.name == room)
     (folder / "manifest.json").write_text(text)
     assert kinds(database, home) == ["altered"]
+
+
+@pytest.mark.parametrize(
+    "shard",
+    [
+        {"file": "shard-00000.parquet", "digest": 7, "documents": 3},
+        {"file": "shard-00000.parquet", "digest": "é", "documents": 3},
+        {"file": 7, "digest": "7" * 64, "documents": 3},
+        {"file": "\0", "digest": "7" * 64, "documents": 3},
+    ],
+)
+def test_a_corpus_manifest_of_wrong_types_is_a_finding_and_no_crash(
+    database: Database, home: Path, shard: dict[str, Any]
+) -> None:
+    folder = corpus_folders(home)[0]
+    held = {"id": corpus_id(["7" * 64]), "documents": 3, "shards": [shard]}
+    (folder / "manifest.json").write_text(json.dumps(held))
+    assert set(kinds(database, home)) == {"altered"}
+
+
+def mix_of(home: Path) -> Path:
+    return home / "stages" / recipe("train") / "mix"
+
+
+def test_a_mix_is_hashed_again_shard_by_shard(database: Database, home: Path) -> None:
+    path = mix_of(home) / "mix-00001.parquet"
+    whole = path.read_bytes()
+    path.unlink()
+    assert [(each.kind, each.path) for each in found(database, home)] == [("missing", str(path))]
+    path.write_bytes(whole[: len(whole) // 2])
+    assert [(each.kind, each.path) for each in found(database, home)] == [("altered", str(path))]
+    # A sound file with another token in it.
+    write_table(path, to_table([MixRow("doc-2", False, 0, (2, 7, 8))], MIX_ROWS))
+    [finding] = found(database, home)
+    assert (finding.kind, finding.path) == ("altered", str(path.parent))
+    assert "digest of its rows" in finding.detail
+    path.write_bytes(whole)
+    assert found(database, home) == []
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"shards": [1]}', '{"shards": 3}'])
+def test_a_broken_manifest_of_a_mix_is_a_finding(database: Database, home: Path, text: str) -> None:
+    (mix_of(home) / "manifest.json").write_text(text)
+    assert kinds(database, home) == ["altered"]
+
+
+def test_another_mix_in_its_place_is_found(database: Database, home: Path) -> None:
+    manifest = mix_of(home) / "manifest.json"
+    held = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps(held | {"digest": "0" * 64}))
+    [finding] = found(database, home)
+    assert finding.kind == "altered" and f"mix {'0' * 64}" in finding.detail
+
+
+def test_items_that_are_no_parquet_file_are_found(database: Database, home: Path) -> None:
+    items = home / "stages" / recipe("evaluate") / "items.parquet"
+    items.write_bytes(items.read_bytes()[:-9])
+    assert [(each.kind, each.path) for each in found(database, home)] == [("altered", str(items))]
+
+
+def test_what_cannot_be_read_is_a_finding_and_the_rest_is_checked(
+    database: Database, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = {
+        corpus_folders(home)[0] / "manifest.json",
+        mix_of(home) / "manifest.json",
+        home / "stages" / recipe("evaluate") / "items.parquet",
+    }
+    is_file = Path.is_file
+
+    def refuse(self: Path) -> bool:
+        if self in closed:
+            raise PermissionError(13, "Permission denied", str(self))
+        return is_file(self)
+
+    monkeypatch.setattr(Path, "is_file", refuse)
+    shutil.rmtree(corpus_folders(home)[1])
+    faults = found(database, home)
+    assert {Path(each.path) for each in faults if "cannot be read" in each.detail} == closed
+    assert [each.kind for each in faults] == ["missing"] * 4
 
 
 def test_counts_in_a_manifest_are_held_against_the_record(database: Database, home: Path) -> None:
@@ -386,12 +486,12 @@ def test_gc_shows_first_and_removes_only_when_told(database: Database, home: Pat
     assert found(database, home) == []
 
 
-def test_a_person_s_own_folder_is_reported_and_never_removed(
+def test_a_person_s_own_folder_is_no_finding_and_never_removed(
     database: Database, home: Path
 ) -> None:
     (home / "corpora" / "my notes").mkdir()
     (home / "checkpoints" / recipe("link")).symlink_to(home / "corpora")
-    assert kinds(database, home) == ["orphaned"]
+    assert kinds(database, home) == []
     assert collect(database, home) == []
     assert (home / "corpora" / "my notes").is_dir()
 
@@ -537,7 +637,7 @@ def test_after_gc_everything_that_verify_checks_is_there(
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
         database = new_record(migrated, home)
-        before = {path: file_digest(path) for path in home.glob("*/*/*")}
+        before = {path: file_digest(path) for path in home.glob("*/*/*") if path.is_file()}
         for room, kind, number in junk:
             litter(database, home, room, kind, number)
         collect(database, home, all_failed=all_failed)

@@ -107,7 +107,10 @@ class CorpusWriter:
         target = self._folder / identity
         documents = sum(shard.documents for shard in self._shards)
         made = CorpusRef(identity, str(target), tuple(self._shards), documents)
-        if not target.exists():
+        files = (MANIFEST, *(shard.file for shard in self._shards))
+        if not all((target / name).is_file() for name in files):
+            # One that lacks a file goes: it would be taken for whole for good.
+            shutil.rmtree(target, ignore_errors=True)
             manifest = {
                 "id": identity,
                 "documents": documents,

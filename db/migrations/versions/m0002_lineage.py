@@ -187,11 +187,13 @@ def _link_stages() -> None:
     known = {(row.kind, row.digest): row.id for row in recorded}
     outputs: dict[str, list[int]] = {}
     stages: list[tuple[int, dict[str, Any]]] = []
-    for row in _do("SELECT id, params, output_digest, run_id, started_at FROM stages ORDER BY id"):
-        # SQLite gives a JSON column as text, PostgreSQL as what it means.
-        params: Any = json.loads(row.params) if isinstance(row.params, str) else row.params
-        inputs: dict[str, Any] = params.get("inputs") or {}
+    made: list[tuple[str, str | None, dict[str, Any]]] = []
+    for row in _do(
+        "SELECT id, stage, params, output_digest, run_id, started_at FROM stages ORDER BY id"
+    ):
+        inputs: dict[str, Any] = _read(row.params).get("inputs") or {}
         stages.append((row.id, inputs))
+        made.append((row.stage, row.output_digest, inputs))
         outputs.setdefault(row.output_digest, []).append(row.id)
         for role in ("principles", "prompts", "skills"):
             digest = inputs.get(role)
@@ -206,11 +208,52 @@ def _link_stages() -> None:
                 ).scalar_one()
     for stage, inputs in stages:
         _link_stage(stage, inputs, known, outputs)
+    _derive_from_recipes(made, known)
     _do(
         "INSERT INTO generated (stage_id, artifact_id) SELECT s.id, a.id FROM stages s"
         " JOIN artifacts a ON a.digest = s.output_digest OR a.recipe_id = s.recipe_id"
         " WHERE s.status = 'done'"
     )
+
+
+def _read(column: Any) -> dict[str, Any]:
+    """SQLite gives a JSON column as text, PostgreSQL as what it means."""
+    return (json.loads(column) if isinstance(column, str) else column) or {}
+
+
+def _derive_from_recipes(
+    made: list[tuple[str, str | None, dict[str, Any]]],
+    known: dict[tuple[str, str], int],
+) -> None:
+    """Edges of which only recipes tell: who accepted a corpus, and what else a model has read."""
+    raters: dict[str | None, str] = {
+        output: inputs["checkpoint"] for stage, output, inputs in made if stage == "accept"
+    }
+    for stage, output, inputs in made:
+        if stage == "assemble":
+            rater = raters.get(inputs["decisions"])
+            _edge(known, ("corpus", output), "accepted_by", ("checkpoint", rater))
+        if stage == "train" and output:
+            read = {"trained_on": inputs.get("corpus"), "mixed_from": inputs.get("corpus0")}
+            for relation, corpus in read.items():
+                _edge(known, ("checkpoint", output), relation, ("corpus", corpus))
+
+
+def _edge(
+    known: dict[tuple[str, str], int],
+    artifact: tuple[str, str | None],
+    relation: str,
+    source: tuple[str, str | None],
+) -> None:
+    one, other = (known.get((kind, digest or "")) for kind, digest in (artifact, source))
+    if one is not None and other is not None:
+        _do(
+            "INSERT INTO derivations (artifact_id, relation, source_id)"
+            " VALUES (:one, :relation, :other) ON CONFLICT DO NOTHING",
+            one=one,
+            relation=relation,
+            other=other,
+        )
 
 
 def _link_stage(
