@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from workers.problems import InputProblem
 
 # As many folders as a message names; the rest are counted.
 SHOWN = 5
-_SHOWN_OF_IT = ["source", "text_sha256", "text"]
+_SHOWN_OF_IT = ("source", "text_sha256", "text")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def unchanged(session: Session, place: Place, doc_id: str) -> dict[str, Any]:
         UnknownId: no imported corpus holds it.
         InputProblem: none was seen to, and files of some are not here.
     """
-    held = imports_with(session, place, ds.field("doc_id") == doc_id, _SHOWN_OF_IT, doc_id)
+    held = imports_with(session, place, "doc_id", doc_id, _SHOWN_OF_IT)
     if not held.rows:
         raise _cannot_tell(doc_id, held) if held.unread else _never_held(session, doc_id)
     touched = taint(session, doc_id, imports=held.rows)["touched"]
@@ -90,9 +90,9 @@ def tainted(session: Session, place: Place, wanted: str) -> dict[str, Any]:
         UnknownId: the record knows no such document or source, and no imported corpus holds it.
         InputProblem: the same, but files of some are not here.
     """
-    held, kind = imports_with(session, place, ds.field("doc_id") == wanted, [], wanted), None
+    held, kind = imports_with(session, place, "doc_id", wanted), None
     if not held.rows:
-        held = imports_with(session, place, ds.field("source") == wanted, [], wanted)
+        held = imports_with(session, place, "source", wanted)
         kind = "source" if held.rows else None
     try:
         found = taint(session, wanted, imports=held.rows)
@@ -104,19 +104,22 @@ def tainted(session: Session, place: Place, wanted: str) -> dict[str, Any]:
 
 
 def imports_with(
-    session: Session, place: Place, filtered: Any, columns: list[str], wanted: str
+    session: Session, place: Place, column: str, wanted: str, columns: Sequence[str] = ()
 ) -> Imports:
-    """Look through the files of every imported corpus for the first row of each that a filter lets.
+    """Look through the files of every imported corpus for a row that has a value in a column.
 
     Args:
         session: a reader's.
         place: where the files are looked for.
-        filtered: what Arrow filters rows by.
-        columns: what is wanted of a row.
-        wanted: the id or name that is looked for; what no file can hold is not.
+        column: `doc_id` or `source`.
+        wanted: the value; what no file can hold is in none.
+        columns: what is wanted of the first such row of a corpus.
     """
     found = Imports({}, [])
-    for corpus in imported_corpora(session) if storable(wanted) else ():
+    if not storable(wanted):
+        return found
+    filtered = ds.field(column) == wanted
+    for corpus in imported_corpora(session):
         folder = place.located(corpus.uri)
         shards = _shards(folder)
         row = None
@@ -169,7 +172,7 @@ def _shards(folder: Path) -> list[Path]:
     return sorted(folder.glob("shard-*.parquet"))
 
 
-def _first(shards: list[Path], wanted: Any, columns: list[str]) -> dict[str, Any] | None:
+def _first(shards: list[Path], wanted: Any, columns: Sequence[str]) -> dict[str, Any] | None:
     """The first row of shards that a filter lets; none where they are gone."""
     if not shards:
         return None
