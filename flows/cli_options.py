@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -90,7 +91,9 @@ def print_first(names: Sequence[str], rows: Iterator[Sequence[Any]], limit: int 
 def print_fields(value: dict[str, Any]) -> None:
     """Print what has fields in fields, as YAML."""
     plain = json.loads(json.dumps(value, default=str))
-    typer.echo(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100).rstrip())
+    # Never broken: a command or a path is there to be copied.
+    said = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=math.inf)
+    typer.echo(said.rstrip())
 
 
 @contextmanager

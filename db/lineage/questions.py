@@ -49,12 +49,13 @@ def show(session: Session, wanted: str) -> dict[str, Any]:
             "fingerprints": row.fingerprints,
             **status(session, row.name)[0],
         }
+    # The recipe, which is long, comes last.
     return _artifact(session, row) | {
-        "made_by": _stage(session, row),
         "cost": _cost(session, row),
-        "run": _run(session, row.run_id),
         "generations": _generations(session, row),
+        "run": _run(session, row.run_id),
         "metrics": _metrics(session, row),
+        "made_by": _stage(session, row),
     }
 
 
@@ -68,20 +69,20 @@ def why(session: Session, checkpoint: str) -> dict[str, Any]:
         "checkpoint": row.digest,
         "uri": row.uri,
         "created_at": row.created_at.isoformat(),
-        "data": [_artifact(session, each) for name, each in sources if name != "parent"],
+        "generations": _generations(session, row),
         "parent": next((each.digest for name, each in sources if name == "parent"), None),
-        "recipe_id": row.recipe_id,
-        "recipe": stage["params"] if stage else None,
-        "numerics_class": row.numerics_class,
-        "tokens_seen": row.tokens_seen,
+        "command": run["command"] if run else None,
         "commit": run["commit"] if run else None,
         "dirty": run["dirty"] if run else None,
-        "command": run["command"] if run else None,
         "config": run["config"] if run else None,
         "again": _again(run),
-        "versions": run["versions"] if run else None,
+        "tokens_seen": row.tokens_seen,
+        "numerics_class": row.numerics_class,
         "host_kind": run["host_kind"] if run else None,
-        "generations": _generations(session, row),
+        "versions": run["versions"] if run else None,
+        "data": [_artifact(session, each) for name, each in sources if name != "parent"],
+        "recipe_id": row.recipe_id,
+        "recipe": stage["params"] if stage else None,
     }
 
 
