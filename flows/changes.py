@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from db.models import Arm, Experiment, Generation, Stage, StageUse
 from flows.page import Change
+from flows.places import Place, place_of
 from workers.assembling import decided
 from workers.corpora.store import open_corpus
 
@@ -28,6 +29,7 @@ def most_changed(session: Session, experiment: str, count: int) -> Sequence[Chan
 
 
 def _changes(session: Session, experiment: str) -> Iterator[Change]:
+    place = place_of(session)
     generations = session.scalars(
         select(Generation)
         .join(Generation.arm)
@@ -42,10 +44,10 @@ def _changes(session: Session, experiment: str) -> Iterator[Change]:
                 Generation.generation_index == generation.generation_index - 1,
             )
         ).one()
-        folder = decisions_of(session, generation)
+        folder = decisions_of(session, place, generation)
         if folder is None or before.corpus_version is None:
             continue
-        corpus = open_corpus(before.corpus_version.uri)
+        corpus = open_corpus(place.located(before.corpus_version.uri))
         for document, row in decided(corpus, folder):
             if row.action == "revise" and row.text is not None:
                 yield Change(
@@ -64,7 +66,7 @@ def _changes(session: Session, experiment: str) -> Iterator[Change]:
                 )
 
 
-def decisions_of(session: Session, generation: Generation) -> Path | None:
+def decisions_of(session: Session, place: Place, generation: Generation) -> Path | None:
     """Folder of a generation's final decisions; None for a control or a generation 0."""
     stages = session.scalars(
         select(Stage)
@@ -74,5 +76,5 @@ def decisions_of(session: Session, generation: Generation) -> Path | None:
     by_name = {stage.stage: stage for stage in stages}
     for name in DECIDING_STAGES:
         if name in by_name and by_name[name].output_uri:
-            return Path(str(by_name[name].output_uri))
+            return place.located(str(by_name[name].output_uri))
     return None

@@ -46,7 +46,7 @@ def export_corpus(
     # What goes wrong on the way to the hub is no matter of a place on this disk.
     explained = nullcontext() if hub else _explain_unwritable(Path(destination))
     with record(home) as database, explained:
-        said = export_corpus_version(database, digest, destination, hub)
+        said = export_corpus_version(database, digest, destination, hub, home)
     typer.echo(said)
 
 
@@ -60,7 +60,7 @@ def export_checkpoint(
     from flows.exporting import export_checkpoint_folder
 
     with record(home) as database, _explain_unwritable(destination):
-        said = export_checkpoint_folder(database, digest, destination)
+        said = export_checkpoint_folder(database, digest, destination, home)
     typer.echo(said)
 
 

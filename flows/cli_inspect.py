@@ -60,7 +60,7 @@ def compare(
     from flows.summary import compare_table, print_whole
 
     with record(home) as database, database.readers() as session:
-        compared = ask(session, left, right)
+        compared = ask(session, left, right, home)
     print_json(compared) if as_json else print_whole(compare_table(compared))
 
 

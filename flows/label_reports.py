@@ -102,7 +102,7 @@ def _texts(session: Session, labels: LabelSet, doc_ids: set[str]) -> dict[str, s
     content = labels.content or {}
     named: dict[str, str] = content.get("texts") or {}
     corpora = corpora_of(session, content.get("corpora") or ())
-    held = find_documents(corpora, doc_ids - named.keys())
+    held = find_documents(session, corpora, doc_ids - named.keys())
     return {doc_id: several[0].text_sha256 for doc_id, several in held.items()} | named
 
 
@@ -148,7 +148,7 @@ def _of_corpus_0(session: Session, rated: RatedGeneration, items: Sequence[Item]
     open_ = {item.doc_id for item in items if item.text is None}
     if not open_ or rated.corpus_0 is None:
         return items
-    held = find_documents(corpora_of(session, [rated.corpus_0]), open_)
+    held = find_documents(session, corpora_of(session, [rated.corpus_0]), open_)
     texts = {doc_id: several[0].text_sha256 for doc_id, several in held.items()}
     return [
         Item(item.doc_id, item.principle, item.label, item.text or texts.get(item.doc_id))

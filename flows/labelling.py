@@ -23,6 +23,7 @@ from db.records.labels import (
 )
 from db.sessions import Database
 from flows.label_files import SHOWN, Line, read_labels, refuse
+from flows.places import place_of
 from flows.ratings import connection, nearest_documents, shard_globs
 from flows.stages import Recipe
 from workers.corpora.row_files import shown_name
@@ -78,7 +79,7 @@ def import_labels(
     lines = read_labels(path, annotator=annotator, principle=principle)
     with database.readers() as session:
         roots = [_corpus(session, corpus)] if corpus else imported_corpora(session)
-        held = find_documents(roots, {line.row.doc_id for line in lines})
+        held = find_documents(session, roots, {line.row.doc_id for line in lines})
         if corpus:
             lines = [replace(line, text=line.text or _only_text(held, line)) for line in lines]
         rows = [line.row for line in lines]
@@ -111,17 +112,17 @@ def import_labels(
 
 
 def find_documents(
-    corpora: Sequence[CorpusVersion], doc_ids: Iterable[str]
+    session: Session, corpora: Sequence[CorpusVersion], doc_ids: Iterable[str]
 ) -> dict[str, list[Held]]:
     """Documents as the corpora hold them; those that no corpus still holds are left out."""
-    wanted = list(doc_ids)
+    wanted, place = list(doc_ids), place_of(session)
     found: dict[str, list[Held]] = defaultdict(list)
     statement = (
         "SELECT doc_id, text_sha256, source FROM read_parquet($files) "
         "WHERE doc_id IN (SELECT unnest($wanted))"
     )
     for corpus in corpora:
-        files = shard_globs([Path(corpus.uri)])
+        files = shard_globs([place.located(corpus.uri)])
         if not files:
             continue
         rows = connection().sql(statement, params={"files": files, "wanted": wanted})
@@ -180,7 +181,8 @@ def _strangers(
 
 
 def _nearest(session: Session, roots: Sequence[CorpusVersion], doc_id: str) -> list[str]:
-    held = nearest_documents((Path(root.uri) for root in roots), doc_id)
+    place = place_of(session)
+    held = nearest_documents((place.located(root.uri) for root in roots), doc_id)
     return held or nearest_on_record(session, doc_id)
 
 

@@ -24,6 +24,7 @@ from urllib.parse import quote
 from db.lineage.labels import RatedGeneration
 from db.models import storable
 from db.nearest import or_nearest, quoted
+from flows.places import Place
 from workers.problems import InputProblem, WorkProblem
 from workers.records import RatingStatus
 from workers.storage import UNFINISHED, sync, whole_folder
@@ -142,11 +143,12 @@ def publish_recorded(home: Path, rated: Iterable[RatedGeneration]) -> list[Rated
         InputProblem: the tree lacks some, and the home cannot be written to.
     """
     gone: list[RatedGeneration] = []
+    here = Place(home.resolve(), own=False)
     for each in rated:
         place = (each.experiment, each.arm, each.seed, each.generation)
         if partition(home, *place).is_dir():
             continue
-        folder = Path(each.uri)
+        folder = here.located(each.uri)
         if not each.uri or len(list(folder.glob(SHARDS))) < max(each.shards, 1):
             gone.append(each)
             continue

@@ -7,7 +7,6 @@ recorded. Equal bytes are one artifact, so the graph may even hold circles: a no
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection
 from typing import Any, Literal, NamedTuple
 
@@ -82,10 +81,12 @@ def relatives(
         steps: how far to go; all the way without it.
     """
     names: dict[int, tuple[str, str]] = {}
-    onward: dict[int, list[tuple[str, int]]] = defaultdict(list)
+    onward: dict[int, list[tuple[str, int]]] = {}
     rows = session.connection().execute(_EDGES[direction], {"starts": list(starts)}).all()
     for here, kind, digest, relation, there in rows:
-        names[here] = (kind, digest)
+        if here not in names:
+            names[here] = (kind, digest)
+            onward[here] = []
         if relation is not None:
             onward[here].append((relation, there))
     found: list[Relative] = []
