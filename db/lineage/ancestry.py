@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import Select, bindparam, select
+from sqlalchemy import Select, Text, bindparam, cast, func, literal, select
 from sqlalchemy.orm import Session
 
 from db.lineage.identify import identify_artifact
@@ -50,18 +50,24 @@ def _answer(session: Session, wanted: str, direction: Direction) -> list[dict[st
 
 
 def _edges(direction: Direction) -> Select[*tuple[Any, ...]]:
-    """Every artifact on a way from the starts, each with the edges that lead on from it."""
+    """Every artifact on a way from the starts, each with the edges that lead on from it.
+
+    The edges come as one text, "parent 7,trained_on 9": a row for each takes half as long again.
+    """
     here, there = Derivation.artifact_id, Derivation.source_id
     if direction == "descendants":
         here, there = there, here
     starts = Artifact.id.in_(bindparam("starts", expanding=True))
     reached = select(Artifact.id).where(starts).cte("reached", recursive=True)
     reached = reached.union(select(there).join(reached, here == reached.c.id))
+    edge = Derivation.relation + literal(" ") + cast(there, Text)
+    edges = select(func.aggregate_strings(edge, ",")).where(here == reached.c.id)
     return (
-        select(reached.c.id, Artifact.kind, Artifact.digest, Derivation.relation, there)
+        select(
+            reached.c.id, Artifact.kind, Artifact.digest, edges.correlate(reached).scalar_subquery()
+        )
         .select_from(reached)
         .join(Artifact, Artifact.id == reached.c.id)
-        .join(Derivation, here == reached.c.id, isouter=True)
     )
 
 
@@ -80,27 +86,29 @@ def relatives(
         direction: `ancestors` for what they were made from, `descendants` for what came of them.
         steps: how far to go; all the way without it.
     """
-    names: dict[int, tuple[str, str]] = {}
-    onward: dict[int, list[tuple[str, int]]] = {}
     rows = session.connection().execute(_EDGES[direction], {"starts": list(starts)}).all()
-    for here, kind, digest, relation, there in rows:
-        if here not in names:
-            names[here] = (kind, digest)
-            onward[here] = []
-        if relation is not None:
-            onward[here].append((relation, there))
+    reachable = {key: (kind, digest, edges) for key, kind, digest, edges in rows}
     found: list[Relative] = []
     seen, layer, depth = set(starts), list(starts), 0
     while layer and depth != steps:
         depth += 1
         reached: list[int] = []
         for here in layer:
-            of = names[here][1]
-            for relation, there in sorted(onward[here]):
+            _, of, edges = reachable[here]
+            for relation, there in _read(edges):
                 if there in seen:
                     continue
                 seen.add(there)
                 reached.append(there)
-                found.append(Relative(there, depth, *names[there], relation, of))
+                kind, digest, _ = reachable[there]
+                found.append(Relative(there, depth, kind, digest, relation, of))
         layer = reached
     return found
+
+
+def _read(edges: str | None) -> list[tuple[str, int]]:
+    """Edges by relation, and then in the order in which the artifacts were recorded."""
+    if edges is None:
+        return []
+    pairs = (edge.split(" ") for edge in edges.split(","))
+    return sorted((relation, int(key)) for relation, key in pairs)
