@@ -49,13 +49,14 @@ def show(session: Session, wanted: str) -> dict[str, Any]:
             "fingerprints": row.fingerprints,
             **status(session, row.name)[0],
         }
+    maker = _maker(session, row)
     # The recipe, which is long, comes last.
     return _artifact(session, row) | {
-        "cost": _cost(session, row),
+        "cost": _cost(session, maker) if maker else None,
         "generations": _generations(session, row),
         "run": _run(session, row.run_id),
         "metrics": _metrics(session, row),
-        "made_by": _stage(session, row),
+        "made_by": _stage(session, maker) if maker else None,
     }
 
 
@@ -63,7 +64,7 @@ def why(session: Session, checkpoint: str) -> dict[str, Any]:
     """Why a checkpoint is as it is: its data, parent, recipe, commit, and the command that ran."""
     row = identify_checkpoint(session, checkpoint)
     run = _run(session, row.run_id)
-    stage = _stage(session, row)
+    maker = _maker(session, row)
     sources = _sources(session, row)
     return {
         "checkpoint": row.digest,
@@ -82,7 +83,7 @@ def why(session: Session, checkpoint: str) -> dict[str, Any]:
         "versions": run["versions"] if run else None,
         "data": [_artifact(session, each) for name, each in sources if name != "parent"],
         "recipe_id": row.recipe_id,
-        "recipe": stage["params"] if stage else None,
+        "recipe": maker.params if maker else None,
     }
 
 
@@ -145,10 +146,7 @@ def _maker(session: Session, row: Artifact) -> Stage | None:
     return session.scalars(wanted).one_or_none()
 
 
-def _stage(session: Session, row: Artifact) -> dict[str, Any] | None:
-    stage = _maker(session, row)
-    if stage is None:
-        return None
+def _stage(session: Session, stage: Stage) -> dict[str, Any]:
     return {
         "stage": stage.stage,
         "recipe_id": stage.recipe_id,
@@ -168,11 +166,8 @@ def _stage(session: Session, row: Artifact) -> dict[str, Any] | None:
 _SUMMED = ("model_calls", "prompt_tokens", "cached_tokens", "output_tokens", "seconds")
 
 
-def _cost(session: Session, row: Artifact) -> dict[str, float] | None:
+def _cost(session: Session, maker: Stage) -> dict[str, float]:
     """What it took from its inputs on: a corpus was rated, revised and accepted before assembly."""
-    maker = _maker(session, row)
-    if maker is None:
-        return None
     steps = select(Stage.id).where(Stage.id == maker.id).cte("steps", recursive=True)
     steps = steps.union(
         select(Informed.source_stage_id).join(steps, Informed.stage_id == steps.c.id)
