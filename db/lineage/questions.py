@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session, joinedload
 from db.lineage.identify import identify, identify_checkpoint
 from db.lineage.standing import metric_entry, metric_key, status
 from db.models import (
+    STAGE_COSTS,
     Arm,
     Artifact,
     Checkpoint,
@@ -24,17 +25,6 @@ from db.models import (
     Used,
 )
 from db.records.measures import evaluations_of
-
-_STAGE_COSTS = (
-    "documents",
-    "model_calls",
-    "prompt_tokens",
-    "cached_tokens",
-    "output_tokens",
-    "errors",
-    "engine_start_s",
-    "seconds",
-)
 
 
 def show(session: Session, wanted: str) -> dict[str, Any]:
@@ -158,7 +148,7 @@ def _stage(session: Session, stage: Stage) -> dict[str, Any]:
         "numerics_class": stage.numerics_class,
         "started_at": stage.started_at.isoformat(),
         "finished_at": stage.finished_at.isoformat() if stage.finished_at else None,
-        **{name: getattr(stage, name) for name in _STAGE_COSTS},
+        **{name: getattr(stage, name) for name in STAGE_COSTS},
         "used": _used(session, stage),
     }
 

@@ -44,7 +44,15 @@ from db.models.measures import (
     Evaluation,
     GateDecision,
 )
-from db.models.stages import SHARD_STATUSES, STAGE_NAMES, STAGE_STATUSES, Shard, Stage, StageUse
+from db.models.stages import (
+    SHARD_STATUSES,
+    STAGE_COSTS,
+    STAGE_NAMES,
+    STAGE_STATUSES,
+    Shard,
+    Stage,
+    StageUse,
+)
 
 __all__ = [
     "ARTIFACT_KINDS",
@@ -57,6 +65,7 @@ __all__ = [
     "RELATIONS",
     "RUN_OUTCOMES",
     "SHARD_STATUSES",
+    "STAGE_COSTS",
     "STAGE_NAMES",
     "STAGE_STATUSES",
     "STATUSES",

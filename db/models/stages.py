@@ -12,6 +12,16 @@ from db.models.base import Base, JsonObject, Key, Prose, not_negative, one_of, u
 STAGE_NAMES = ("import", "rate", "revise", "accept", "assemble", "train", "evaluate")
 STAGE_STATUSES = ("running", "done", "failed")
 SHARD_STATUSES = ("done", "quarantined")
+STAGE_COSTS = (
+    "documents",
+    "model_calls",
+    "prompt_tokens",
+    "cached_tokens",
+    "output_tokens",
+    "errors",
+    "engine_start_s",
+    "seconds",
+)
 
 
 class Stage(Base):
@@ -21,19 +31,7 @@ class Stage(Base):
     __table_args__ = (
         CheckConstraint(one_of("stage", STAGE_NAMES), name="stage"),
         CheckConstraint(one_of("status", STAGE_STATUSES), name="status"),
-        CheckConstraint(
-            not_negative(
-                "documents",
-                "model_calls",
-                "prompt_tokens",
-                "cached_tokens",
-                "output_tokens",
-                "errors",
-                "engine_start_s",
-                "seconds",
-            ),
-            name="costs_not_negative",
-        ),
+        CheckConstraint(not_negative(*STAGE_COSTS), name="costs_not_negative"),
     )
 
     id: Mapped[Key]

@@ -37,7 +37,9 @@ def lineage(known: dict[str, Any]) -> str:
     """Identity, recipe, commit and cost."""
     run, stage = known["run"] or {}, known["made_by"] or {}
     numerics = known.get("numerics_class")
-    costs = [f"{stage[name]:,g} {words}" for name, words in _COSTS if stage.get(name) is not None]
+    # Of every stage behind it, a corpus's ratings and revisions included.
+    spent = {**stage, **(known["cost"] or {})}
+    costs = [f"{spent[name]:,g} {words}" for name, words in _COSTS if spent.get(name) is not None]
     made_by = ""
     if stage:
         made_by = f"{stage['stage']}, algorithm version {plain(stage['algorithm_version'])}"

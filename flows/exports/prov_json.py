@@ -17,21 +17,11 @@ from prov.constants import PROV
 from prov.identifier import Namespace, QualifiedName
 from prov.model import ProvDocument
 
-from db.models import Artifact, GateDecision, Generation, Run, Stage
+from db.models import STAGE_COSTS, Artifact, GateDecision, Generation, Run, Stage
 from flows.exports.labels import as_uri, short
 from flows.exports.reading import ExperimentRecord
 
 OURS = Namespace("palimpsest", "urn:palimpsest:")
-_COSTS = (
-    "documents",
-    "model_calls",
-    "prompt_tokens",
-    "cached_tokens",
-    "output_tokens",
-    "errors",
-    "engine_start_s",
-    "seconds",
-)
 _COUNTS = ("documents_in", "keep", "revise", "drop", "tag", "quarantine")
 
 
@@ -139,7 +129,7 @@ def _about_artifact(row: Artifact) -> dict[QualifiedName, Any]:
 
 def _about_stage(row: Stage) -> dict[QualifiedName, Any]:
     names = ("status", "algorithm_version", "engine", "engine_version", "output_digest", "failure")
-    about = {name: getattr(row, name) for name in (*names, "numerics_class", *_COSTS)}
+    about = {name: getattr(row, name) for name in (*names, "numerics_class", *STAGE_COSTS)}
     attributes = {PROV["type"]: OURS[row.stage], PROV["label"]: row.stage}
     return attributes | _ours(about)
 
