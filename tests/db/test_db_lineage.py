@@ -35,6 +35,7 @@ from db.records import (
     use_stage,
 )
 from db.sessions import Database
+from flows.exports.cards import card
 
 
 @pytest.fixture
@@ -152,6 +153,7 @@ def test_a_cost_is_that_of_every_stage_from_the_inputs_on(session: Session) -> N
     session.commit()
     cost = show(session, digest("made"))["cost"]
     assert (cost["model_calls"], cost["seconds"], cost["output_tokens"]) == (120, 6.0, 0)
+    assert "120 model calls, 0 prompt tokens" in str(card(session, digest("made")))
 
 
 def test_show_knows_corpora_and_experiments(reader: Session) -> None:
