@@ -7,11 +7,10 @@ in which order, or after how many failures.
 
 from __future__ import annotations
 
-import os
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,8 @@ import ray
 from ray.exceptions import RayActorError, RayTaskError
 
 from configs.experiment import Engine as EngineConfig
-from workers.engines.interface import Engine, EngineSpec, Usage
-from workers.engines.start import start_engine
+from workers.actor import EngineActor, EngineInfo
+from workers.engines.interface import EngineSpec, Usage
 from workers.interrupting import stop_if_asked
 from workers.jobs import Job, Part, shard_file
 from workers.problems import InputProblem, WorkProblem
@@ -29,16 +28,6 @@ from workers.storage import read_table, write_table
 
 POLL_S = 1.0
 FAILED_STARTS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class EngineInfo:
-    """What an actor started."""
-
-    name: str
-    version: str
-    start_s: float
-    pid: int
 
 
 @dataclass(slots=True)
@@ -54,39 +43,6 @@ class ShardResult:
     """Documents given up."""
     seconds: float = 0.0
     usage: Usage = field(default_factory=Usage)
-
-
-class EngineActor:
-    """Owns one engine at a time; lives in a Ray worker process."""
-
-    def __init__(self, index: int, threads: int) -> None:
-        """`index` picks the CPU cores that this actor's engine is bound to."""
-        cores = sorted(os.sched_getaffinity(0))
-        self._cores = [cores[(index * threads + i) % len(cores)] for i in range(threads)]
-        self._engine: Engine | None = None
-        self._spec: EngineSpec | None = None
-
-    def start(self, spec: EngineSpec) -> EngineInfo:
-        """Load the weights, unless they are loaded already."""
-        began = time.perf_counter()
-        if self._engine is None or self._spec != spec:
-            if self._engine is not None:
-                self._engine.close()
-                self._engine = None
-            self._engine = start_engine(spec, self._cores)
-            self._spec = spec
-        took = time.perf_counter() - began
-        return EngineInfo(self._engine.name, self._engine.version, took, os.getpid())
-
-    def work(self, job: Job, part: Part, path: str) -> dict[str, Any]:
-        """Do a part and write its output to `path`."""
-        began = time.perf_counter()
-        engine = self._engine if job.spec is not None else None
-        before = engine.usage.copy() if engine else Usage()
-        table = job.run(engine, part)
-        digest = write_table(Path(path), table)
-        used = engine.usage.since(before) if engine else Usage()
-        return {"digest": digest, "seconds": time.perf_counter() - began, "usage": asdict(used)}
 
 
 @dataclass(slots=True)
