@@ -36,6 +36,7 @@ __all__ = [
     "downgrade",
     "open_database",
     "opened",
+    "refuse_other_schema",
     "schema_state",
     "upgrade",
 ]
@@ -173,7 +174,7 @@ def open_database(url: str, *, retry_s: float = CONNECT_RETRY_S) -> Database:
         if state.kind == "empty":
             upgrade(url)
         else:
-            _refuse_other_schema(state, parsed)
+            refuse_other_schema(state, parsed)
     except BaseException:
         engine.dispose()
         raise
@@ -215,7 +216,7 @@ def _migrate(url: str, move: Callable[[Engine], None]) -> SchemaState:
         _wait_until_up(engine, CONNECT_RETRY_S)
         state = read_state(engine)
         if state.kind in ("newer", "foreign"):
-            _refuse_other_schema(state, parsed)
+            refuse_other_schema(state, parsed)
         move(engine)
         return read_state(engine)
     finally:
@@ -237,7 +238,12 @@ def _wait_until_up(engine: Engine, retry_s: float) -> None:
     Patience(retry_s).wait_for(connect)
 
 
-def _refuse_other_schema(state: SchemaState, url: URL) -> None:
+def refuse_other_schema(state: SchemaState, url: URL) -> None:
+    """Let an empty database and one of this code's schema pass.
+
+    Raises:
+        SchemaMismatch: any other, with what to do about it.
+    """
     match state.kind:
         case "older":
             raise SchemaMismatch(

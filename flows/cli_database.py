@@ -13,6 +13,7 @@ import typer
 from flows.cli_options import DEFAULT_HOME, AsJson, Home, print_json, print_rows, record
 
 if TYPE_CHECKING:
+    from db.copying import Copied
     from db.sessions import Database
 
 database = typer.Typer(
@@ -135,6 +136,75 @@ def db_backup(
     url, _ = _place(config, home)
     _refuse_absent(url)
     typer.echo(back_up(url, file.resolve()))
+
+
+@database.command("copy")
+def db_copy(
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="Record to read: a URL, or a SQLite file.")
+    ],
+    target: Annotated[
+        str, typer.Argument(metavar="TARGET", help="Empty database to fill: a URL, or a file.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Move a record to another database: SQLite to PostgreSQL, or back. SOURCE stays as it is.
+
+    \b
+    palimpsest db copy .palimpsest/palimpsest.db postgresql://palimpsest@db.example/palimpsest
+    export PALIMPSEST_DATABASE=postgresql://palimpsest@db.example/palimpsest
+
+    Every row keeps its key. TARGET has to be empty and gets its tables here. It is written in one
+    transaction: after a kill or Ctrl-C it holds no row, and the same command begins anew. Neither
+    database takes writes meanwhile, and nothing is copied while a run goes on or from a record of
+    another schema (`palimpsest db upgrade`). At the end the rows are counted and the new record is
+    checked as by `palimpsest db check`; exits with 1 when anything was refused or failed.
+
+    A password is best left out of the URL, which others on the machine can read: PGPASSWORD and
+    ~/.pgpass are looked at. Corpora and checkpoints are files of the home folder: they stay where
+    they are, and PALIMPSEST_HOME goes on naming them.
+    """
+    from db.copying import copy_record
+    from db.upkeep import check_database
+    from flows.console import Reporter
+    from flows.lease import holder_is_dead
+
+    old, new = as_url(source), as_url(target)
+    _refuse_absent(old)
+    reporter = Reporter()
+    copied = copy_record(old, new, is_dead=holder_is_dead, progress=reporter)
+    reporter.step(f"checking {copied.target}")
+    checks = list(check_database(new))
+    sound = all(check.ok for check in checks)
+    if as_json:
+        said = {**asdict(copied), "rows": copied.rows, "sound": sound}
+        print_json({**said, "checks": [{**asdict(each), "ok": each.ok} for each in checks]})
+    else:
+        print_rows(("table", "rows"), [(name, f"{n:,}") for name, n in copied.tables.items()])
+        wrong = [(c.name, "FAILED", c.found, c.remedy) for c in checks if not c.ok]
+        if wrong:
+            print_rows(("check", "status", "found", "what to do"), wrong)
+        typer.echo(_what_now(copied, sound))
+    if not sound:
+        raise typer.Exit(1)
+
+
+def as_url(place: str) -> str:
+    """The URL of a database that is named by its URL or, where it is SQLite, by its file."""
+    return place if "://" in place else f"sqlite:///{Path(place).resolve()}"
+
+
+def _what_now(copied: Copied, sound: bool) -> str:
+    """What was done, and what is left to do by hand."""
+    done = f"{copied.rows:,} rows of {len(copied.tables)} tables in {copied.seconds:.1f} s"
+    if not sound:
+        return f"{done}, but {copied.target} is not sound: go on with {copied.source}, as before"
+    return (
+        f"{done}, checked. Name the new record from now on, with its password if it has one:\n"
+        f"  export PALIMPSEST_DATABASE={copied.target}\n"
+        f"{copied.source} is unchanged: put it aside, for what is recorded there from now on is "
+        "not in the new record. Corpora and checkpoints stay where they are."
+    )
 
 
 def gc(
