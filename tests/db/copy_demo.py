@@ -15,13 +15,16 @@ from sqlalchemy import create_engine, insert, select
 from sqlalchemy.orm import Session
 from test_db_upkeep import record_sound
 
+from db.bulk import ROWS_A_CHUNK
 from db.copying import Copied, copy_record
 from db.models import (
     Arm,
     Base,
+    ChangedDocument,
     Checkpoint,
     ConfigVersion,
     CorpusVersion,
+    DocumentName,
     Experiment,
     Generation,
     Informed,
@@ -30,6 +33,7 @@ from db.models import (
     Stage,
     StageUse,
     Used,
+    Verdict,
 )
 from db.records import (
     EvaluationRow,
@@ -136,8 +140,6 @@ def new_sqlite(template: Path, folder: Path, name: str) -> str:
 
 def many_documents(session: Session, count: int) -> None:
     """More changed documents than fit into a few chunks, in the second generation."""
-    from db.models import ChangedDocument, DocumentName, Verdict
-
     verdict = session.scalars(select(Verdict).order_by(Verdict.id)).first()
     assert verdict is not None
     arm = session.scalars(select(Arm)).one()
@@ -147,22 +149,23 @@ def many_documents(session: Session, count: int) -> None:
     other = Verdict(generation_id=another.id, action="keep")
     session.add(other)
     session.flush()
-    keys = range(1_000, 1_000 + count)
-    names = [{"id": key, "doc_id": f"many-{key}"} for key in keys]
-    session.execute(insert(DocumentName), names)
-    session.execute(
-        insert(ChangedDocument),
-        [
-            {
-                "generation_id": another.id,
-                "document_id": key,
-                "verdict_id": other.id,
-                "before_sha256": key.to_bytes(32, "big"),
-                "score_before": 1 / key,
-            }
-            for key in keys
-        ],
-    )
+    for first in range(1_000, 1_000 + count, ROWS_A_CHUNK):
+        keys = range(first, min(first + ROWS_A_CHUNK, 1_000 + count))
+        names = [{"id": key, "doc_id": f"many-{key}"} for key in keys]
+        session.execute(insert(DocumentName), names)
+        session.execute(
+            insert(ChangedDocument),
+            [
+                {
+                    "generation_id": another.id,
+                    "document_id": key,
+                    "verdict_id": other.id,
+                    "before_sha256": key.to_bytes(32, "big"),
+                    "score_before": 1 / key,
+                }
+                for key in keys
+            ],
+        )
 
 
 def main(source: str, target: str) -> None:
