@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -161,8 +162,9 @@ def db_copy(
     checked as by `palimpsest db check`; exits with 1 when anything was refused or failed.
 
     A password is best left out of the URL, which others on the machine can read: PGPASSWORD and
-    ~/.pgpass are looked at. Corpora and checkpoints are files of the home folder: they stay where
-    they are, and PALIMPSEST_HOME goes on naming them.
+    ~/.pgpass are looked at, and for the URL that PALIMPSEST_DATABASE names, the file that
+    PALIMPSEST_DATABASE_PASSWORD_FILE names. Corpora and checkpoints are files of the home folder:
+    they stay where they are, and PALIMPSEST_HOME goes on naming them.
     """
     from db.copying import copy_record
     from db.upkeep import check_database
@@ -191,6 +193,11 @@ def db_copy(
 
 def as_url(place: str) -> str:
     """The URL of a database that is named by its URL or, where it is SQLite, by its file."""
+    from flows.opening import DATABASE_VARIABLE, database_url
+
+    if place == os.environ.get(DATABASE_VARIABLE):
+        # With its password, wherever that is kept.
+        return database_url(None, Path())
     return place if "://" in place else f"sqlite:///{Path(place).resolve()}"
 
 
