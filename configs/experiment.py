@@ -304,9 +304,13 @@ class Placement(Section):
     """Where things are. None of it changes a result, so none of it is identity."""
 
     home: str = ".palimpsest"
-    """Folder for corpora, checkpoints, reports and the embedded database."""
+    """Folder for corpora, checkpoints, reports and the embedded database, of the same path on every
+    node; `PALIMPSEST_HOME` overrides it."""
     database: str | None = None
     """SQLAlchemy URL; without it, SQLite in `home`. `PALIMPSEST_DATABASE` overrides it."""
+    storage: str | None = None
+    """fsspec URL of a store that every node reaches, such as s3://bucket/prefix; without it `home`
+    itself must be a folder that every node sees. `PALIMPSEST_STORAGE` overrides it."""
     ray_address: str | None = None
     """Address of a Ray cluster; without it, Ray starts on this machine."""
 

@@ -30,7 +30,7 @@ from flows.tasks import evaluate_corpus, evaluate_model
 from workers.checkpoints import CheckpointRef, admit
 from workers.corpora.intake import import_corpus
 from workers.corpora.sources import source_signature
-from workers.corpora.store import CorpusRef, open_corpus, source_counts
+from workers.corpora.store import CorpusRef, source_counts
 from workers.records import ACTIONS, Quarantined
 
 
@@ -77,6 +77,7 @@ def admit_model(context: RunContext) -> CheckpointRef:
     """
     model = context.experiment.model
     checkpoint = admit(model.path, model.revision, context.home)
+    context.store.publish_folder(checkpoint.uri)
     with context.write() as session:
         add_checkpoint(session, checkpoint.id, uri=checkpoint.uri, run=context.run)
     return checkpoint
@@ -105,6 +106,8 @@ def take_in(
             context.reporter.step(f"  import: {done:,} documents")
 
         made = import_corpus(corpus, settings.intake, seed, context.home, tell)
+        for each in filter(None, (made.corpus, made.held_out)):
+            context.store.publish_folder(each.uri)
         meta = {
             "held_out": made.held_out.uri if made.held_out else None,
             "quarantined": [_quarantined(each) for each in made.quarantined],
@@ -119,15 +122,13 @@ def take_in(
         return Finished(made.corpus.id, made.corpus.uri, meta, spent, record)
 
     def whole(output: Finished) -> bool:
-        held_out = output.meta["held_out"]
-        return steps.corpus_is_whole(output.uri) and (
-            held_out is None or steps.corpus_is_whole(held_out)
-        )
+        folders = (output.uri, *map(context.located, filter(None, [output.meta["held_out"]])))
+        return all(map(context.store.folder_stands, folders))
 
     done = perform(context, generation, recipe, work, whole)
     held_out = done.meta["held_out"]
-    context.held_out[seed] = open_corpus(held_out) if held_out else None
-    return open_corpus(done.uri), done.meta["quarantined"]
+    context.held_out[seed] = steps.corpus_here(context, held_out) if held_out else None
+    return steps.corpus_here(context, done.uri), done.meta["quarantined"]
 
 
 def _quarantined(document: Quarantined) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db.models import Arm, Experiment, Generation, Stage, StageUse
+from flows.context import running
 from flows.page import Change
 from flows.places import Place, place_of
 from workers.assembling import decided
@@ -29,7 +30,9 @@ def most_changed(session: Session, experiment: str, count: int) -> Sequence[Chan
 
 
 def _changes(session: Session, experiment: str) -> Iterator[Change]:
-    place = place_of(session)
+    # In a run its own home is meant, which the record on a server does not know.
+    run = running()
+    place = run.place if run else place_of(session)
     generations = session.scalars(
         select(Generation)
         .join(Generation.arm)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,9 @@ from db.records import LeaseGrant
 from db.sessions import Database, Patience, opened
 from flows.console import Reporter
 from flows.lease import PATIENCE_S, fenced
+from flows.places import Place, place_at
 from workers.interrupting import stop_if_asked
+from workers.sharing import MOUNTED, SharedStore
 
 if TYPE_CHECKING:
     from workers.checkpoints import CheckpointRef
@@ -58,6 +60,8 @@ class RunContext:
     prompt_file: PromptFile
     skills: SkillsSet | None
     reporter: Reporter
+    store: SharedStore = MOUNTED
+    """What every node can read."""
     held_out: dict[int, CorpusRef | None] = field(default_factory=dict)
     """Held-out documents by seed."""
     arms: dict[int, list[ArmState]] = field(default_factory=dict)
@@ -89,6 +93,17 @@ class RunContext:
     def stage_folder(self, recipe_id: str) -> Path:
         """Where a stage's files stand."""
         return self.home / "stages" / recipe_id
+
+    @property
+    def place(self) -> Place:
+        """Where recorded files are looked for in this run."""
+        return replace(place_at(self.database.url, self.home), storage=self.store.url)
+
+    def located(self, uri: str) -> str:
+        """Where a recorded path is on this run's nodes; its own home may be another machine's."""
+        if self.store.url is None:
+            return uri
+        return str(self.place.path_of(uri))
 
     def connect_ray(self) -> None:
         """Start or join Ray, when the first model call is about to be made."""
@@ -135,6 +150,11 @@ def entered(context: RunContext) -> Iterator[RunContext]:
     finally:
         _current = None
         context.close()
+
+
+def running() -> RunContext | None:
+    """The run that goes on in this process, if one does."""
+    return _current
 
 
 def current() -> RunContext:

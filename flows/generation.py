@@ -66,7 +66,7 @@ def treat(context: RunContext, arm: ArmState, index: int) -> Generation:
         arm.name.value,
         arm.seed,
         index,
-        steps.folder(ratings),
+        steps.shards_here(context, ratings, len(corpus.shards)),
     )
     decisions = steps.revise(
         context, row, arm.name, checkpoint, corpus, ratings, arm.seed, run_shard_group
@@ -81,7 +81,7 @@ def treat(context: RunContext, arm: ArmState, index: int) -> Generation:
     arm.quarantined |= set(made.quarantined)
 
     def note_documents(session: Session) -> None:
-        changed = changed_documents(corpus, steps.folder(decisions))
+        changed = changed_documents(corpus, steps.folder(decisions), context.store)
         decided = find_stage(session, decisions.recipe_id)
         record_changed_documents(session, row, changed, stage=decided)
 

@@ -39,16 +39,19 @@ from flows.console import Reporter
 from flows.context import RunContext, entered
 from flows.lease import AT_ONCE, fenced, hold_leases
 from flows.leftovers import live_leases
+from flows.places import store_of
 from workers.problems import WorkProblem
 from workers.skills import SkillsSet, load_skills
 from workers.storage import explain_full_disk, sweep_unfinished
 
 DATABASE_VARIABLE = "PALIMPSEST_DATABASE"
+HOME_VARIABLE = "PALIMPSEST_HOME"
 
 
 def home_of(experiment: Experiment) -> Path:
     """The folder for corpora, checkpoints, reports and the embedded database."""
-    return expand_path(experiment.placement.home, "placement.home").resolve()
+    given = os.environ.get(HOME_VARIABLE) or experiment.placement.home
+    return expand_path(given, "placement.home").resolve()
 
 
 def database_url(experiment: Experiment | None, home: Path) -> str:
@@ -73,8 +76,12 @@ def open_run(experiment: Experiment) -> Iterator[RunContext]:
     Raises:
         ConfigProblem: the experiment exists with another config.
         LeaseHeld: another process writes one of its arms now.
+        InputProblem: the store cannot be used.
+        WorkProblem: the store cannot be reached.
     """
     home = home_of(experiment)
+    store = store_of(experiment, home)
+    store.probe()
     principles = load_principles(experiment.principles)
     prompt_file = load_prompts(experiment.model.prompts)
     skills = load_skills(experiment.skills)
@@ -95,6 +102,7 @@ def open_run(experiment: Experiment) -> Iterator[RunContext]:
                 prompt_file=prompt_file,
                 skills=skills,
                 reporter=Reporter(),
+                store=store,
             )
             _sweep(context)
             with _outcome(context), entered(context):

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.orm import Session
 
+from configs.experiment import Experiment
+from workers.remote_files import checked_url
+from workers.sharing import SharedStore
+
+STORAGE_VARIABLE = "PALIMPSEST_STORAGE"
 ROOMS = ("corpora", "checkpoints", "stages")
 RECORD_FILE = "palimpsest.db"
 
@@ -20,6 +26,8 @@ class Place:
     """None where nobody named one, and the record's own database lies in none."""
     own: bool
     """Whether the record is the home's own: its database is a file in it."""
+    storage: str | None = None
+    """URL of the store that the home is a cache of."""
 
     def located(self, uri: str) -> Path:
         """Where a recorded file or folder is to be looked for.
@@ -29,13 +37,27 @@ class Place:
         moved or copied together, and where this home has the folder. It is meant whether or not it
         stands: what was deleted from a copy is missing, although the original still has it. Any
         other path is meant as it was recorded: one in no room, or in a home that shares a record.
+
+        With a store, every path that names a room is in it, and what it has is brought here.
+
+        Raises:
+            InputProblem: the store's bytes were altered.
+            WorkProblem: the store cannot be read.
         """
+        path = self.path_of(uri)
+        parts = _parts(path)
+        if self.storage is None or parts is None:
+            return path
+        return SharedStore(str(parts[0]), self.storage).fetch(path)
+
+    def path_of(self, uri: str) -> Path:
+        """The same, whether or not it is here; nothing is fetched."""
         recorded = Path(uri.removeprefix("file://"))
         parts = _parts(recorded)
         if self.home is None or parts is None:
             return recorded
         inside = parts[1]
-        if self.own or self.home.joinpath(*inside.parts[:2]).exists():
+        if self.own or self.storage or self.home.joinpath(*inside.parts[:2]).exists():
             return self.home / inside
         return recorded
 
@@ -50,7 +72,23 @@ def place_at(url: URL | str, home: Path | None = None) -> Place:
     file = database_file(url)
     own = file.parent if file is not None and file.name == RECORD_FILE else None
     home = own if home is None else home.resolve()
-    return Place(home, own is not None and own == home)
+    return Place(home, own is not None and own == home, storage_of(None))
+
+
+def storage_of(experiment: Experiment | None) -> str | None:
+    """URL of the store: the environment's, else the config's; None where homes are mounted.
+
+    Raises:
+        InputProblem: it is no URL of a store, or holds credentials.
+    """
+    configured = experiment.placement.storage if experiment else None
+    url = os.environ.get(STORAGE_VARIABLE) or configured
+    return checked_url(url) if url else None
+
+
+def store_of(experiment: Experiment | None, home: Path) -> SharedStore:
+    """The store of an experiment, or of the environment alone, with a home on every node."""
+    return SharedStore(str(home.resolve()), storage_of(experiment))
 
 
 def database_file(url: URL | str) -> Path | None:

@@ -13,7 +13,7 @@ from db.records import StageCosts, list_shards, record_shard
 from flows.context import RunContext
 from flows.stages import Finished, Recipe, costs, numerics_class, perform
 from workers.engines.interface import Usage
-from workers.jobs import Job, shard_file
+from workers.jobs import Job, shard_name
 from workers.problems import WorkProblem
 
 if TYPE_CHECKING:
@@ -35,7 +35,8 @@ def sharded(
             found = list_shards(session, stage)
         # One on which the engine failed is asked again: the engine may have been mended.
         done = [row for row in found if row.status == "done"]
-        kept = {r.shard_index: r for r in done if shard_file(job.out, r.shard_index).is_file()}
+        there = context.store.files_standing(job.out, (shard_name(r.shard_index) for r in done))
+        kept = {r.shard_index: r for r in done if shard_name(r.shard_index) in there}
         missing = [i for i in range(len(job.corpus.shards)) if i not in kept]
         if kept:
             context.reporter.step(f"  {recipe.stage}: {len(kept)} shards kept from before")
@@ -51,7 +52,8 @@ def sharded(
         return Finished(digest, job.out, {"shards": len(digests)}, spent)
 
     def whole(output: Finished) -> bool:
-        return all(shard_file(output.uri, i).is_file() for i in range(len(job.corpus.shards)))
+        wanted = set(map(shard_name, range(len(job.corpus.shards))))
+        return context.store.files_standing(output.uri, wanted) == wanted
 
     threads = context.experiment.engine.threads
     return perform(

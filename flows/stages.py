@@ -93,9 +93,8 @@ def perform(
     with context.database.readers() as session:
         found = find_stage(session, recipe.id)
     if found is not None and found.status == "done":
-        output = Finished(
-            found.output_digest or "", found.output_uri or "", found.meta, recipe_id=recipe.id
-        )
+        uri = context.located(found.output_uri or "")
+        output = Finished(found.output_digest or "", uri, found.meta, recipe_id=recipe.id)
         if whole(output):
             with context.write() as session:
                 use_stage(session, generation, found, reused=True)

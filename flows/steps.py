@@ -23,13 +23,16 @@ from workers.assembling import Assembled, assemble
 from workers.checkpoints import CheckpointRef
 from workers.corpora.store import CorpusRef, open_corpus
 from workers.engines.interface import EngineSpec
-from workers.jobs import AcceptJob, RateJob, ReviseJob
+from workers.jobs import AcceptJob, RateJob, ReviseJob, shard_name
+from workers.sharing import MOUNTED, SharedStore
 
 if TYPE_CHECKING:
     pass
 
 
-def engine_spec(experiment: Experiment, checkpoint: CheckpointRef) -> EngineSpec:
+def engine_spec(
+    experiment: Experiment, checkpoint: CheckpointRef, store: SharedStore = MOUNTED
+) -> EngineSpec:
     """The engine that asks a checkpoint under an experiment's settings."""
     engine = experiment.engine
     return EngineSpec(
@@ -44,6 +47,7 @@ def engine_spec(experiment: Experiment, checkpoint: CheckpointRef) -> EngineSpec
         gpu_memory_share=engine.gpu_memory_share,
         enforce_eager=engine.enforce_eager,
         batch=engine.batch,
+        store=store,
     )
 
 
@@ -85,10 +89,11 @@ def rate(
     job = RateJob(
         corpus=corpus,
         out=str(context.stage_folder(recipe.id)),
-        spec=engine_spec(context.experiment, checkpoint),
+        spec=engine_spec(context.experiment, checkpoint, context.store),
         prompt_file=context.prompt_file,
         principles=context.principles,
         min_answer_mass=context.experiment.rating.min_answer_mass,
+        store=context.store,
     )
     return sharded(context, generation, recipe, job, group)
 
@@ -119,11 +124,12 @@ def revise(
     job = ReviseJob(
         corpus=corpus,
         out=str(context.stage_folder(recipe.id)),
-        spec=engine_spec(settings, checkpoint) if asks else None,
+        spec=engine_spec(settings, checkpoint, context.store) if asks else None,
         prompt_file=context.prompt_file,
         principles=context.principles,
         min_answer_mass=settings.rating.min_answer_mass,
         ratings=ratings.uri,
+        store=context.store,
         threshold=settings.rating.threshold,
         mode=mode,
         max_tokens=settings.revising.max_tokens,
@@ -150,11 +156,12 @@ def accept(
     job = AcceptJob(
         corpus=corpus,
         out=str(context.stage_folder(recipe.id)),
-        spec=engine_spec(context.experiment, rater),
+        spec=engine_spec(context.experiment, rater, context.store),
         prompt_file=context.prompt_file,
         principles=context.principles,
         min_answer_mass=context.experiment.rating.min_answer_mass,
         revisions=revisions.uri,
+        store=context.store,
         acceptance=context.experiment.acceptance,
     )
     return sharded(context, generation, recipe, job, group)
@@ -180,7 +187,13 @@ def make_corpus(
     )
 
     def work(stage: Stage) -> Finished:
-        made = assemble(corpus, folder(decisions), context.home, settings.intake.shard_documents)
+        made = assemble(
+            corpus,
+            folder(decisions),
+            context.home,
+            settings.intake.shard_documents,
+            context.store,
+        )
         meta = {"counts": made.counts, "quarantined": list(made.quarantined)}
 
         def record(session: Any) -> None:
@@ -200,10 +213,22 @@ def make_corpus(
         )
 
     began = time.monotonic()
-    done = perform(context, generation, recipe, work, lambda output: corpus_is_whole(output.uri))
-    return Assembled(
-        open_corpus(done.uri), dict(done.meta["counts"]), tuple(done.meta["quarantined"])
+    done = perform(
+        context, generation, recipe, work, lambda output: context.store.folder_stands(output.uri)
     )
+    return Assembled(
+        corpus_here(context, done.uri), dict(done.meta["counts"]), tuple(done.meta["quarantined"])
+    )
+
+
+def corpus_here(context: RunContext, uri: str) -> CorpusRef:
+    """A recorded corpus version, on this node."""
+    return open_corpus(context.store.fetch_folder(context.located(uri)))
+
+
+def shards_here(context: RunContext, output: Finished, shards: int) -> Path:
+    """Folder of a sharded stage's output, with every shard on this node."""
+    return context.store.fetch_files(output.uri, map(shard_name, range(shards)))
 
 
 def asks_model(context: RunContext, arm: ArmName) -> bool:
@@ -226,12 +251,4 @@ def add_corpus(session: Any, context: RunContext, corpus: CorpusRef, **more: Any
         documents=corpus.documents,
         run=context.run,
         **more,
-    )
-
-
-def corpus_is_whole(uri: str) -> bool:
-    """Whether a recorded corpus version still stands."""
-    folder = Path(uri)
-    return (folder / "manifest.json").is_file() and all(
-        (folder / shard.file).is_file() for shard in open_corpus(folder).shards
     )

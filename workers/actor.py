@@ -47,11 +47,12 @@ class EngineActor:
         return EngineInfo(self._engine.name, self._engine.version, took, os.getpid())
 
     def work(self, job: Job, part: Part, path: str) -> dict[str, Any]:
-        """Do a part and write its output to `path`."""
+        """Do a part, write its output to `path`, and leave it where every node can have it."""
         began = time.perf_counter()
         engine = self._engine if job.spec is not None else None
         before = engine.usage.copy() if engine else Usage()
         table = job.run(engine, part)
         digest = write_table(Path(path), table)
+        job.store.publish_file(path)
         used = engine.usage.since(before) if engine else Usage()
         return {"digest": digest, "seconds": time.perf_counter() - began, "usage": asdict(used)}

@@ -12,6 +12,7 @@ from workers.corpora.store import CorpusRef, CorpusWriter
 from workers.jobs import shard_file
 from workers.problems import WorkProblem
 from workers.records import ACTIONS, Document, Revision, from_table
+from workers.sharing import MOUNTED, SharedStore
 from workers.storage import read_table
 
 
@@ -25,15 +26,18 @@ class Assembled:
     """Ids of documents that the engine failed on; they leave every arm."""
 
 
-def decided(corpus: CorpusRef, decisions: Path) -> Iterator[tuple[Document, Revision]]:
+def decided(
+    corpus: CorpusRef, decisions: Path, store: SharedStore = MOUNTED
+) -> Iterator[tuple[Document, Revision]]:
     """Yield every document with the decision about it, shard by shard.
 
     Raises:
         WorkProblem: a document has no decision, or a decision is about another text.
     """
     for shard in range(len(corpus.shards)):
-        documents = from_table(read_table(corpus.shard_path(shard)), Document)
-        rows = from_table(read_table(shard_file(decisions, shard)), Revision)
+        read = store.fetch_file(corpus.shard_path(shard), corpus.shards[shard].digest)
+        documents = from_table(read_table(read), Document)
+        rows = from_table(read_table(store.fetch_file(shard_file(decisions, shard))), Revision)
         for document, row in zip(documents, rows, strict=True):
             if (document.doc_id, document.text_sha256) != (row.doc_id, row.before_sha256):
                 raise WorkProblem(
@@ -43,8 +47,14 @@ def decided(corpus: CorpusRef, decisions: Path) -> Iterator[tuple[Document, Revi
             yield document, row
 
 
-def assemble(corpus: CorpusRef, decisions: Path, home: Path, shard_documents: int) -> Assembled:
-    """Write the corpus that follows from the decisions.
+def assemble(
+    corpus: CorpusRef,
+    decisions: Path,
+    home: Path,
+    shard_documents: int,
+    store: SharedStore = MOUNTED,
+) -> Assembled:
+    """Write the corpus that follows from the decisions, and publish it.
 
     Raises:
         WorkProblem: the decisions do not cover the corpus one to one, or leave nothing.
@@ -52,7 +62,7 @@ def assemble(corpus: CorpusRef, decisions: Path, home: Path, shard_documents: in
     counts: Counter[str] = Counter(dict.fromkeys(ACTIONS, 0))
     quarantined: list[str] = []
     with CorpusWriter(home, shard_documents) as writer:
-        for document, row in decided(corpus, decisions):
+        for document, row in decided(corpus, decisions, store):
             counts[row.action] += 1
             if row.action == "quarantine":
                 quarantined.append(document.doc_id)
@@ -72,12 +82,16 @@ def assemble(corpus: CorpusRef, decisions: Path, home: Path, shard_documents: in
                 "quarantined. Lower rating.threshold, or look at some ratings with "
                 "`palimpsest preview`."
             )
-        return Assembled(writer.finish(), dict(counts), tuple(quarantined))
+        made = writer.finish()
+    store.publish_folder(made.uri)
+    return Assembled(made, dict(counts), tuple(quarantined))
 
 
-def changed_documents(corpus: CorpusRef, decisions: Path) -> Iterator[dict[str, Any]]:
+def changed_documents(
+    corpus: CorpusRef, decisions: Path, store: SharedStore = MOUNTED
+) -> Iterator[dict[str, Any]]:
     """Yield a row of the record for each document that was not simply kept."""
-    for document, row in decided(corpus, decisions):
+    for document, row in decided(corpus, decisions, store):
         if row.action == "keep" and not row.reason:
             continue
         yield {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Protocol
@@ -31,6 +31,7 @@ from workers.records import (
     to_table,
 )
 from workers.revising import Proposal, Request, propose
+from workers.sharing import MOUNTED, SharedStore
 from workers.storage import read_table
 
 
@@ -51,7 +52,12 @@ class Part:
 
 def shard_file(folder: str | Path, shard: int) -> Path:
     """Where a stage's output for a shard stands."""
-    return Path(folder) / f"shard-{shard:05d}.parquet"
+    return Path(folder) / shard_name(shard)
+
+
+def shard_name(shard: int) -> str:
+    """What the file of a shard's output is called."""
+    return f"shard-{shard:05d}.parquet"
 
 
 class Job(Protocol):
@@ -70,6 +76,11 @@ class Job(Protocol):
     @property
     def out(self) -> str:
         """Folder for its output, a file for each shard."""
+        ...
+
+    @property
+    def store(self) -> SharedStore:
+        """Where nodes leave their output for each other."""
         ...
 
     def run(self, engine: Engine | None, part: Part) -> pa.Table:
@@ -91,6 +102,8 @@ class _Asking:
     prompt_file: PromptFile
     principles: Principles
     min_answer_mass: float
+    store: SharedStore = field(default=MOUNTED, kw_only=True)
+    """What is read is fetched from it, on a node that lacks it."""
 
     @cached_property
     def prompts(self) -> Prompts:
@@ -105,7 +118,8 @@ class _Asking:
 
     def documents(self, part: Part) -> list[Document]:
         """Read the part's documents."""
-        table = read_table(self.corpus.shard_path(part.shard)).select(DOCUMENTS.names)
+        path, shard = self.corpus.shard_path(part.shard), self.corpus.shards[part.shard]
+        table = read_table(self.store.fetch_file(path, shard.digest)).select(DOCUMENTS.names)
         return list(from_table(table.slice(part.start, part.documents), Document))
 
     def scores(self, engine: Engine, texts: Sequence[str]) -> list[dict[str, float | None]]:
@@ -197,7 +211,8 @@ class ReviseJob(_Asking):
 
     def _ratings(self, part: Part) -> dict[str, list[Rating]]:
         found: dict[str, list[Rating]] = {}
-        for rating in from_table(read_table(shard_file(self.ratings, part.shard)), Rating):
+        path = self.store.fetch_file(shard_file(self.ratings, part.shard))
+        for rating in from_table(read_table(path), Rating):
             found.setdefault(rating.doc_id, []).append(rating)
         return found
 
@@ -330,7 +345,7 @@ class AcceptJob(_Asking):
         return to_table(rows, REVISIONS)
 
     def _proposals(self, part: Part) -> list[Revision]:
-        table = read_table(shard_file(self.revisions, part.shard))
+        table = read_table(self.store.fetch_file(shard_file(self.revisions, part.shard)))
         return list(from_table(table.slice(part.start, part.documents), Revision))
 
 

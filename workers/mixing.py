@@ -105,12 +105,11 @@ def build_mix(spec: MixSpec, progress: Progress) -> MixRef:
     tally = _Tally()
     with whole_folder(out) as fresh:
         rows: list[MixRow] = []
-        shards: list[str] = []
+        shards: dict[str, str] = {}
 
         def write() -> None:
             name = f"mix-{len(shards):05d}.parquet"
-            write_table(fresh / name, to_table(rows, MIX_ROWS))
-            shards.append(name)
+            shards[name] = write_table(fresh / name, to_table(rows, MIX_ROWS))
             rows.clear()
             progress("mix", tally.tokens, spec.tokens, {})
 
@@ -121,7 +120,7 @@ def build_mix(spec: MixSpec, progress: Progress) -> MixRef:
                 write()
         if rows:
             write()
-        write_json(fresh / MANIFEST, {**tally.figures(), "shards": shards})
+        write_json(fresh / MANIFEST, {**tally.figures(), "shards": list(shards), "files": shards})
     return open_mix(out)
 
 

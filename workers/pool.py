@@ -208,6 +208,7 @@ class EnginePool:
         else:
             path = _part_file(job, part)
             digest = write_table(path, job.give_up(part, f"engine_error: {why}"[:200]))
+            job.store.publish_file(path)
             shard.done[part.start] = (part.stop, path, digest)
             if shard.result is not None:
                 shard.result.errors += 1
@@ -256,9 +257,13 @@ def _finish(job: Job, shard: _Shard) -> ShardResult:
     if len(parts) == 1:
         digest = parts[0][2]
     else:
-        digest = write_table(path, pa.concat_tables([read_table(p[1]) for p in parts]))
+        # Each part may have been worked on by another node.
+        tables = [read_table(job.store.fetch_file(file, made)) for _, file, made in parts]
+        digest = write_table(path, pa.concat_tables(tables))
+        job.store.publish_file(path)
         for _, file, _ in parts:
             file.unlink()
+            job.store.remove(file)
     result.uri, result.digest = str(path), digest
     return result
 

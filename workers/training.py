@@ -20,6 +20,7 @@ from workers.optimising import StagePlan, run_stage, settled
 from workers.packing import Row, check_packing, check_step, reply_row, whole_row
 from workers.problems import InputProblem
 from workers.prompts import Prompts
+from workers.sharing import MOUNTED, SharedStore
 from workers.shuffling import order_key
 from workers.skills import SkillsSet, unusable_rows
 
@@ -44,6 +45,8 @@ class TrainSpec:
     seed: int
     home: str
     """Folder that the checkpoints are published in."""
+    store: SharedStore = MOUNTED
+    """What is read is fetched from it, and what is made is published there."""
 
 
 @dataclass(frozen=True)
@@ -72,12 +75,15 @@ def train(spec: TrainSpec, progress: Progress) -> TrainResult:
         WorkProblem: the loss is no number, memory is short, or the disk is full.
     """
     with settled(spec.training.threads):
+        _fetch(spec)
         tokenizer = load_tokenizer(spec.parent)
         prompts = Prompts(spec.prompt_file, spec.principles, tokenizer)
         model = _start(spec)
         _check(spec, model)
         lessons = _lessons(spec, prompts)
         mix = build_mix(spec.mix, progress) if spec.mix is not None else None
+        if mix is not None:
+            spec.store.publish_folder(mix.uri)
         plans = list(_plans(spec, mix, lessons))
         about = {"parent": spec.parent.id, "mix": mix and mix.digest, "seed": spec.seed}
         began = time.monotonic()
@@ -87,12 +93,21 @@ def train(spec: TrainSpec, progress: Progress) -> TrainResult:
             losses[plan.name] = run_stage(model, plan, spec.training, spec.seed, progress)
             if number < len(plans) - 1:
                 corpus_stage = publish_model(model, tokenizer, Path(spec.home), about)
+                spec.store.publish_folder(corpus_stage.uri)
         seconds = time.monotonic() - began
         checkpoint = publish_model(model, tokenizer, Path(spec.home), about)
+        spec.store.publish_folder(checkpoint.uri)
     tokens = sum(plan.tokens for plan in plans)
     return TrainResult(
         checkpoint, corpus_stage, mix, tokens, losses, tokens / max(seconds, 1e-9), seconds
     )
+
+
+def _fetch(spec: TrainSpec) -> None:
+    """Have what is read here on this node, whichever node made it."""
+    corpora = (spec.mix.corpus, spec.mix.corpus0) if spec.mix is not None else ()
+    for each in (spec.parent, *corpora):
+        spec.store.fetch_folder(each.uri)
 
 
 def _start(spec: TrainSpec) -> Any:

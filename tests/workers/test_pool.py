@@ -19,6 +19,7 @@ from workers.pool import EnginePool
 from workers.problems import WorkProblem
 from workers.records import Document, from_table, text_digest
 from workers.remote import connect
+from workers.sharing import MOUNTED, SharedStore
 from workers.storage import read_table
 
 
@@ -54,6 +55,7 @@ class Upper:
     """A file whose absence makes its process die once."""
     slow_s: float = 0.0
     full: bool = False
+    store: SharedStore = MOUNTED
 
     def _documents(self, part: Part) -> list[Document]:
         table = read_table(self.corpus.shard_path(part.shard)).slice(part.start, part.documents)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from workers.sharing import MOUNTED, SharedStore
+
 
 @dataclass(frozen=True, slots=True)
 class EngineSpec:
@@ -23,6 +25,8 @@ class EngineSpec:
     gpu_memory_share: float = 0.9
     enforce_eager: bool = True
     batch: int = 256
+    store: SharedStore = MOUNTED
+    """Where the checkpoint is fetched from, on a node that lacks it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,9 +28,11 @@ def start_engine(spec: EngineSpec, cores: Sequence[int] = ()) -> Engine:
     """Load a checkpoint into the engine of the spec's kind, bound to these CPU cores.
 
     Raises:
-        InputProblem: the engine is not installed.
+        InputProblem: the engine is not installed, or this node cannot have the checkpoint.
+        WorkProblem: the store cannot be read, or the disk is full.
     """
     check_engine_installed(spec.kind)
+    spec.store.fetch_folder(spec.checkpoint_uri)
     if spec.kind == "vllm":
         from workers.engines.vllm_engine import VllmEngine, prepare_environment
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from workers.corpora.store import CorpusRef
 from workers.mixing import iterate_mix, open_mix
 from workers.records import MetricRow
+from workers.sharing import MOUNTED, SharedStore
 
 
 @dataclass(frozen=True)
@@ -16,12 +17,20 @@ class CorpusCensus:
     parts: tuple[tuple[CorpusRef, bool | None], ...]
     """Corpora, each with whether its documents stand in the mix as real ones."""
     mix_uri: str | None = None
+    store: SharedStore = MOUNTED
+    """What is read is fetched from it, on a node that lacks it."""
+
+    def fetch(self) -> None:
+        """Have the corpora and the mix on this node."""
+        for uri in (*(corpus.uri for corpus, _ in self.parts), *filter(None, [self.mix_uri])):
+            self.store.fetch_folder(uri)
 
 
 def corpus_census(census: CorpusCensus) -> list[MetricRow]:
     """True misaligned share of a microworld corpus."""
     from workers.evaluation.oracle_tasks import corpus_share
 
+    census.fetch()
     return [corpus_share(corpus) for corpus, _ in census.parts]
 
 
@@ -29,6 +38,7 @@ def training_census(census: CorpusCensus) -> list[MetricRow]:
     """True misaligned share of the tokens that a corpus stage saw."""
     from workers.evaluation.oracle_tasks import training_share
 
+    census.fetch()
     drawn: dict[bool, dict[str, int]] = {True: {}, False: {}}
     for row in iterate_mix(open_mix(census.mix_uri or "")):
         seen = drawn[row.real]

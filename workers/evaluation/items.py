@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from workers.evaluation.measures import Measure
 from workers.storage import read_table, write_table
 
+ITEMS_FILE = "items.parquet"
 ITEMS = pa.schema(
     [
         pa.field("metric", pa.string(), nullable=False),

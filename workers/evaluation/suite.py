@@ -15,11 +15,12 @@ from workers.corpora.store import CorpusRef
 from workers.engines.interface import EngineSpec
 from workers.engines.transformers_engine import TransformersEngine
 from workers.evaluation import text_tasks
-from workers.evaluation.items import write_items
+from workers.evaluation.items import ITEMS_FILE, write_items
 from workers.evaluation.measures import Measure
 from workers.evaluation.subject import Subject
 from workers.prompts import Prompts
 from workers.records import MetricRow
+from workers.sharing import MOUNTED, SharedStore
 
 CORPUS_STAGE = "corpus_stage"
 
@@ -56,6 +57,8 @@ class EvaluateSpec:
     principles: Principles
     out: str
     """Folder for the items of every metric."""
+    store: SharedStore = MOUNTED
+    """What is read is fetched from it, and the items are published there."""
 
 
 def evaluate(
@@ -72,6 +75,8 @@ def evaluate(
     names[CORPUS_STAGE] = tuple(name for name in names[""] if name in CORPUS_STAGE_TASKS)
     total, done = sum(len(names[variant]) for _, variant in subjects), 0
     measures: list[Measure] = []
+    if spec.held_out is not None:
+        spec.store.fetch_folder(spec.held_out.uri)
     for checkpoint, variant in subjects:
         subject = _load(spec, checkpoint, variant)
         for name in names[variant]:
@@ -80,12 +85,15 @@ def evaluate(
             done += 1
         subject.engine.close()
     progress("evaluation tasks", done, total, {})
-    write_items(Path(spec.out) / "items.parquet", measures)
+    items = Path(spec.out) / ITEMS_FILE
+    write_items(items, measures)
+    spec.store.publish_file(items)
     return [measure.row for measure in measures]
 
 
 def _load(spec: EvaluateSpec, checkpoint: CheckpointRef, variant: str) -> Subject:
     settings = spec.experiment
+    spec.store.fetch_folder(checkpoint.uri)
     engine = TransformersEngine(
         EngineSpec(
             kind="transformers",
