@@ -30,6 +30,7 @@ from flows.stages import Finished, Recipe, costs, numerics_class, perform
 from workers.checkpoints import CheckpointRef, open_checkpoint
 from workers.corpora.sources import source_signature
 from workers.evaluation.census import CorpusCensus, corpus_census, training_census
+from workers.evaluation.items import ITEMS_FILE
 from workers.interrupting import stop_if_asked
 from workers.mixing import MixSpec
 from workers.problems import InputProblem
@@ -45,7 +46,7 @@ def generation_0(
     """Model 0: the admitted one, or that one trained on the skills set first."""
     if not context.experiment.skills.post_train_base:
         return admitted
-    return CheckpointRef(*_train(context, row, admitted, None, seed).meta["checkpoint"])
+    return _trained(context, _train(context, row, admitted, None, seed))
 
 
 def train_model(context: RunContext, arm: ArmState, index: int, excluded: frozenset[str]) -> None:
@@ -69,7 +70,7 @@ def train_model(context: RunContext, arm: ArmState, index: int, excluded: frozen
         out="",
     )
     done = _train(context, row, parent, mix, arm.seed)
-    arm.checkpoints.append(CheckpointRef(*done.meta["checkpoint"]))
+    arm.checkpoints.append(_trained(context, done))
     seen = done.meta["mix"]
     with context.write() as session:
         found = find_checkpoint(session, arm.checkpoints[-1].id)
@@ -121,6 +122,7 @@ def _train(
             training=settings.training,
             seed=seed,
             home=str(context.home),
+            store=context.store,
         )
         made = _remotely(context, train, spec, out, settings.training.num_gpus)
         # What it was before post-training: generation 0 was the configured model itself.
@@ -141,16 +143,25 @@ def _train(
 
     def whole(output: Finished) -> bool:
         between = output.meta["corpus_stage"]
-        return _is_whole(output.uri) and (between is None or _is_whole(between[1]))
+        uris = (output.uri, *(between[1:] if between else ()))
+        return all(_is_whole(context, context.located(uri)) for uri in uris)
 
     threads = settings.training.threads
     return perform(context, row, recipe, work, whole, lambda: numerics_class(settings, threads))
 
 
-def _is_whole(uri: str) -> bool:
-    """Whether a recorded checkpoint still stands unaltered."""
+def _trained(context: RunContext, done: Finished) -> CheckpointRef:
+    identity, uri = done.meta["checkpoint"]
+    return CheckpointRef(identity, context.located(uri))
+
+
+def _is_whole(context: RunContext, uri: str) -> bool:
+    """Whether a recorded checkpoint still stands, unaltered where it is on this node."""
+    if not context.store.folder_stands(uri):
+        return False
     try:
-        open_checkpoint(uri)
+        if Path(uri).exists():
+            open_checkpoint(uri)
     except InputProblem:
         return False
     return True
@@ -212,17 +223,18 @@ def evaluate_model(context: RunContext, arm: ArmState, index: int) -> None:
             prompt_file=context.prompt_file,
             principles=context.principles,
             out=str(out),
+            store=context.store,
         )
         rows = _remotely(context, evaluate, spec, out, settings.training.num_gpus)
         record = partial(_record_rows, find_checkpoint, checkpoint.id, recipe.id, rows)
         return Finished(recipe.id, str(out), {"metrics": len(rows)}, costs(began), record)
 
     def whole(output: Finished) -> bool:
-        return (Path(output.uri) / "items.parquet").is_file()
+        return ITEMS_FILE in context.store.files_standing(output.uri, [ITEMS_FILE])
 
     threads = settings.training.threads
     done = perform(context, row, recipe, work, whole, lambda: numerics_class(settings, threads))
-    arm.evaluations.append(Path(done.uri))
+    arm.evaluations.append(context.store.fetch_files(done.uri, [ITEMS_FILE]))
 
 
 def _corpus_stage(context: RunContext, recipe_id: str | None) -> CheckpointRef | None:
@@ -230,7 +242,11 @@ def _corpus_stage(context: RunContext, recipe_id: str | None) -> CheckpointRef |
     with context.database.readers() as session:
         stage = find_stage(session, recipe_id) if recipe_id else None
     between = stage.meta.get("corpus_stage") if stage else None
-    return open_checkpoint(between[1]) if between else None
+    if not between:
+        return None
+    # Where nodes fetch it, it is verified there, and need not be on this one.
+    between = CheckpointRef(between[0], context.located(between[1]))
+    return between if context.store.url else open_checkpoint(between.uri)
 
 
 def _world(context: RunContext) -> dict[str, Any]:
@@ -254,7 +270,7 @@ def evaluate_corpus(context: RunContext, arm: ArmState, index: int) -> None:
         context,
         row,
         {"corpus": corpus.id},
-        partial(corpus_census, CorpusCensus(((corpus, None),))),
+        partial(corpus_census, CorpusCensus(((corpus, None),), store=context.store)),
         lambda session: find_corpus_version(session, corpus.id),
     )
 
@@ -269,7 +285,8 @@ def _census_of_training(
     if "oracle" not in context.experiment.evaluation.tasks:
         return
     mix = trained.meta["mix"]
-    census = CorpusCensus(((arm.corpora[-1], False), (arm.corpora[0], True)), mix["uri"])
+    parts = ((arm.corpora[-1], False), (arm.corpora[0], True))
+    census = CorpusCensus(parts, context.located(mix["uri"]), context.store)
     _census(
         context,
         row,
