@@ -184,10 +184,9 @@ def _errors() -> tuple[type[Exception], ...]:
 
 def _unknown(protocol: str, error: Exception) -> InputProblem:
     if isinstance(error, ImportError):
-        package = " (`pip install 'palimpsest[s3]'`)" if protocol.startswith("s3") else ""
         return InputProblem(
             f"{FIELD}: {protocol}:// needs a package that is not installed here: {_said(error)}. "
-            f"Install it on every node{package}."
+            "Install it on every node."
         )
     return InputProblem(
         f"{FIELD}: no file system is known by the protocol {protocol}://. Use one that fsspec "
