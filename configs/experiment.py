@@ -150,6 +150,9 @@ class Engine(Section):
     """Tries of a shard before it is split."""
     shard_timeout_s: Annotated[float, Field(gt=0)] = 1800
     """A shard that takes longer is taken from its actor and tried again."""
+    wait_s: Annotated[float, Field(gt=0)] = 1800
+    """Seconds to wait for a node that has room, for an engine or for training, before a run stops;
+    a cluster that adds nodes by itself needs some minutes."""
     error_budget: Share = 0.02
     """Share of the documents that may end in quarantine before a stage stops."""
 

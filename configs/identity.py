@@ -48,6 +48,7 @@ EXTENDABLE = (
     "engine.gpu_memory_share",
     "engine.attempts",
     "engine.shard_timeout_s",
+    "engine.wait_s",
     "engine.error_budget",
     "engine.batch",
     "training.num_gpus",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,15 +19,18 @@ from configs.prompts import PromptFile
 from db.models import Arm, Run
 from db.records import LeaseGrant
 from db.sessions import Database, Patience, opened
+from flows import provenance
 from flows.console import Reporter
 from flows.lease import PATIENCE_S, fenced
 from flows.places import Place, place_at
 from workers.interrupting import stop_if_asked
+from workers.ray_address import cluster_address
 from workers.sharing import MOUNTED, SharedStore
 
 if TYPE_CHECKING:
     from workers.checkpoints import CheckpointRef
     from workers.corpora.store import CorpusRef
+    from workers.node_checks import ClusterNodes
     from workers.pool import EnginePool
     from workers.skills import SkillsSet
 
@@ -68,15 +71,12 @@ class RunContext:
     """Arms by seed, the control first."""
     model_calls: int = 0
     _pool: EnginePool | None = None
+    _cluster: ClusterNodes | None = None
     _patience: Patience = field(init=False)
 
     def __post_init__(self) -> None:
         """Wait for a database that is away, and say so."""
-
-        def say(what: str) -> None:
-            self.reporter.step(escape(what))
-
-        self._patience = Patience(PATIENCE_S, say=say, between=stop_if_asked)
+        self._patience = Patience(PATIENCE_S, say=self.say, between=stop_if_asked)
 
     @contextmanager
     def write(self) -> Iterator[Session]:
@@ -107,21 +107,71 @@ class RunContext:
 
     def connect_ray(self) -> None:
         """Start or join Ray, when the first model call is about to be made."""
-        from workers.remote import connect
+        from workers.cluster import connect
 
         settings = self.experiment
         cpus = settings.engine.actors * settings.engine.threads + settings.training.threads
-        connect(settings.placement.ray_address, cpus)
+        connect(cluster_address(settings.placement.ray_address), cpus)
+
+    def cluster(self) -> ClusterNodes | None:
+        """The nodes of the cluster that the run works on; None if Ray runs on this machine.
+
+        Raises:
+            InputProblem: the cluster lets this process not in, or its nodes are not fit.
+            WorkProblem: a node does not answer, or none has room for an engine.
+        """
+        if self._cluster is None and cluster_address(self.experiment.placement.ray_address):
+            from workers.node_checks import ClusterNodes
+
+            self.connect_ray()
+            self._cluster = ClusterNodes(
+                self.experiment.engine,
+                self.home,
+                shared=self.store.url is None,
+                say=self.say,
+            )
+            self._note_versions(self._cluster.versions)
+        return self._cluster
+
+    def engine_version(self) -> str:
+        """Name and version of the engine that is asked: on a cluster, the nodes' one."""
+        from workers.engines.packages import engine_version
+
+        cluster = self.cluster()
+        found = cluster.versions if cluster else provenance.versions()
+        return engine_version(self.experiment.engine.kind, found)
+
+    def say(self, what: str) -> None:
+        """Tell the person at the terminal; nothing in it is markup."""
+        self.reporter.step(escape(what))
+
+    def _note_versions(self, nodes: Mapping[str, str]) -> None:
+        """Put on record what the nodes have that this process has not, or has in another version.
+
+        The run was recorded before a cluster was joined.
+        """
+        with self.write() as session:
+            row = session.get(Run, self.run.id)
+            if row is not None:
+                own = row.versions
+                changed = {f"{n} on nodes": v for n, v in nodes.items() if own.get(n, v) != v}
+                row.versions = {**nodes, **own, **changed}
 
     def pool(self) -> EnginePool:
         """The engine pool, started when first needed."""
         if self._pool is None:
             from workers.engines.start import check_engine_installed
+            from workers.members import Terms
             from workers.pool import EnginePool
 
-            check_engine_installed(self.experiment.engine.kind)
-            self.connect_ray()
-            self._pool = EnginePool(self.experiment.engine)
+            cluster = self.cluster()
+            if cluster is None:
+                check_engine_installed(self.experiment.engine.kind)
+                self.connect_ray()
+                terms = Terms(say=self.say)
+            else:
+                terms = Terms(cluster.probe, cluster.check, self.say)
+            self._pool = EnginePool(self.experiment.engine, terms)
         return self._pool
 
     def close(self) -> None:
@@ -129,6 +179,9 @@ class RunContext:
         if self._pool is not None:
             self._pool.stop()
             self._pool = None
+        if self._cluster is not None:
+            self._cluster.close()
+            self._cluster = None
         # Looked up and not imported: an interrupt may have left an import of it half done.
         leave = getattr(sys.modules.get("ray"), "shutdown", None)
         if leave is not None:

@@ -266,14 +266,16 @@ def _ray(experiment: Experiment | None) -> Check:
     import ray
     from ray.exceptions import RayError
 
+    from workers.cluster import connect
     from workers.problems import InputProblem
-    from workers.remote import connect
+    from workers.ray_address import cluster_address
 
     name = "ray cluster"
-    if experiment is None or experiment.placement.ray_address is None:
+    address = cluster_address(experiment.placement.ray_address if experiment else None)
+    if address is None:
         return Check(name, "ok", "will start on this machine")
     try:
-        connect(experiment.placement.ray_address, 1)
+        connect(address, 1)
         found = ray.cluster_resources()
     except (InputProblem, RayError) as problem:
         fix = "ray start --head, or mend or leave out placement.ray_address"

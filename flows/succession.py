@@ -124,7 +124,7 @@ def _train(
             home=str(context.home),
             store=context.store,
         )
-        made = _remotely(context, train, spec, out, settings.training.num_gpus)
+        made = _remotely(context, train, spec, settings.training.num_gpus)
         # What it was before post-training: generation 0 was the configured model itself.
         before = made.corpus_stage if mix else parent
         meta = {
@@ -147,7 +147,7 @@ def _train(
         return all(_is_whole(context, context.located(uri)) for uri in uris)
 
     threads = settings.training.threads
-    return perform(context, row, recipe, work, whole, lambda: numerics_class(settings, threads))
+    return perform(context, row, recipe, work, whole, lambda: numerics_class(context, threads))
 
 
 def _trained(context: RunContext, done: Finished) -> CheckpointRef:
@@ -170,7 +170,7 @@ def _is_whole(context: RunContext, uri: str) -> bool:
 def _record_checkpoints(context: RunContext, recipe: Recipe, made: Any, session: Session) -> None:
     """Record the trained model and, where its training had two stages, the one between them."""
     parent = find_checkpoint(session, recipe.inputs["checkpoint"])
-    numerics = numerics_class(context.experiment, context.experiment.training.threads)
+    numerics = numerics_class(context, context.experiment.training.threads)
     read = (("trained_on", recipe.inputs["corpus"]), ("mixed_from", recipe.inputs["corpus0"]))
     for each in (made.corpus_stage, made.checkpoint):
         if each is None:
@@ -225,7 +225,7 @@ def evaluate_model(context: RunContext, arm: ArmState, index: int) -> None:
             out=str(out),
             store=context.store,
         )
-        rows = _remotely(context, evaluate, spec, out, settings.training.num_gpus)
+        rows = _remotely(context, evaluate, spec, settings.training.num_gpus)
         record = partial(_record_rows, find_checkpoint, checkpoint.id, recipe.id, rows)
         return Finished(recipe.id, str(out), {"metrics": len(rows)}, costs(began), record)
 
@@ -233,7 +233,7 @@ def evaluate_model(context: RunContext, arm: ArmState, index: int) -> None:
         return ITEMS_FILE in context.store.files_standing(output.uri, [ITEMS_FILE])
 
     threads = settings.training.threads
-    done = perform(context, row, recipe, work, whole, lambda: numerics_class(settings, threads))
+    done = perform(context, row, recipe, work, whole, lambda: numerics_class(context, threads))
     arm.evaluations.append(context.store.fetch_files(done.uri, [ITEMS_FILE]))
 
 
@@ -334,9 +334,7 @@ def _write_rows(session: Session, subject: Any, recipe_id: str, rows: list[Metri
     record_evaluations(session, subject, held, recipe_id=recipe_id)
 
 
-def _remotely(
-    context: RunContext, function: Callable[[S, Any], T], spec: S, out: Path, gpus: float
-) -> T:
+def _remotely(context: RunContext, function: Callable[[S, Any], T], spec: S, gpus: float) -> T:
     """Run a long job on Ray and show its progress."""
     from workers.remote import run_remote
 
@@ -351,11 +349,16 @@ def _remotely(
         said = " ".join(f"{name} {value:.3g}" for name, value in figures.items())
         context.reporter.progress(what, done, total, start, said)
 
+    if context.cluster() is not None:
+        # There, engines keep cores and GPUs that training may need, and the next stage that asks
+        # a model has new weights to load anyway.
+        context.pool().stop()
     return run_remote(
         function,
         spec,
         cpus=context.experiment.training.threads,
         gpus=gpus,
-        note=out.parent / f"{out.name}.progress",
         progress=show,
+        say=context.say,
+        wait_s=context.experiment.engine.wait_s,
     )

@@ -8,9 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from workers.cores import ClaimedCores
 from workers.engines.interface import Engine, EngineSpec, Usage
 from workers.engines.start import start_engine
 from workers.jobs import Job, Part
+from workers.nodes import NodeReport, report
 from workers.storage import write_table
 
 
@@ -28,11 +30,17 @@ class EngineActor:
     """Owns one engine at a time; lives in a Ray worker process."""
 
     def __init__(self, index: int, threads: int) -> None:
-        """`index` picks the CPU cores that this actor's engine is bound to."""
-        cores = sorted(os.sched_getaffinity(0))
-        self._cores = [cores[(index * threads + i) % len(cores)] for i in range(threads)]
+        """`index` says where to look first for the CPU cores that the engine is bound to."""
+        self._claimed = ClaimedCores(index, threads)
+        self._node = ""
         self._engine: Engine | None = None
         self._spec: EngineSpec | None = None
+
+    def report(self, probe: str | None) -> NodeReport:
+        """Say which node this is, and what is installed there."""
+        found = report(probe)
+        self._node = found.name
+        return found
 
     def start(self, spec: EngineSpec) -> EngineInfo:
         """Load the weights, unless they are loaded already."""
@@ -41,7 +49,7 @@ class EngineActor:
             if self._engine is not None:
                 self._engine.close()
                 self._engine = None
-            self._engine = start_engine(spec, self._cores)
+            self._engine = start_engine(spec, self._claimed.cores)
             self._spec = spec
         took = time.perf_counter() - began
         return EngineInfo(self._engine.name, self._engine.version, took, os.getpid())
@@ -55,4 +63,5 @@ class EngineActor:
         digest = write_table(Path(path), table)
         job.store.publish_file(path)
         used = engine.usage.since(before) if engine else Usage()
-        return {"digest": digest, "seconds": time.perf_counter() - began, "usage": asdict(used)}
+        seconds = time.perf_counter() - began
+        return {"digest": digest, "seconds": seconds, "usage": asdict(used), "node": self._node}

@@ -16,18 +16,24 @@ from typing import Any
 
 import pyarrow as pa
 import ray
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import RayTaskError
 
 from configs.experiment import Engine as EngineConfig
-from workers.actor import EngineActor, EngineInfo
-from workers.engines.interface import EngineSpec, Usage
+from workers.actor import EngineInfo
+from workers.engines.interface import Usage
 from workers.interrupting import stop_if_asked
 from workers.jobs import Job, Part, shard_file
-from workers.problems import InputProblem, WorkProblem
+from workers.losses import LOST, last_line, raise_ours, with_its_node
+from workers.members import Member, Members, Terms
 from workers.storage import read_table, write_table
 
 POLL_S = 1.0
-FAILED_STARTS = 3
+# An actor that is lost in the middle of a shard is a fault of the machine as a rule: the shard
+# goes to another one, and nothing is held against its documents. But a document may itself bring
+# the engine's process down, or a node's memory, so that this ends: after one loss of a process,
+# and after some of whole nodes, which spot machines may lose in a row.
+LOST_ALONE = 1
+LOST_WITH_NODE = 5
 
 
 @dataclass(slots=True)
@@ -43,20 +49,25 @@ class ShardResult:
     """Documents given up."""
     seconds: float = 0.0
     usage: Usage = field(default_factory=Usage)
-
-
-@dataclass(slots=True)
-class _Member:
-    index: int
-    actor: Any
-    spec: EngineSpec | None = None
+    nodes: set[str] = field(default_factory=set)
+    """Names of those that worked on it."""
 
 
 @dataclass(slots=True)
 class _Running:
-    member: _Member
+    member: Member
     part: Part
     began: float
+    overdue: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    why: str
+    lost: bool = False
+    """The actor is gone, and not because it took too long."""
+    with_node: bool = False
+    """Its node is gone too."""
 
 
 @dataclass(slots=True)
@@ -67,6 +78,8 @@ class _Shard:
     done: dict[int, tuple[int, Path, str]] = field(default_factory=dict)
     """By first row: the row after the last, the file, and its digest."""
     result: ShardResult | None = None
+    losses: int = 0
+    """Actors lost while they worked on it."""
 
     def complete(self) -> bool:
         """Whether every row is covered."""
@@ -74,47 +87,50 @@ class _Shard:
 
 
 class EnginePool:
-    """Runs jobs on a fixed number of actors; actors are started when first needed."""
+    """Runs jobs on as many actors as there is work and room for; they are started when needed."""
 
-    def __init__(self, config: EngineConfig) -> None:
+    def __init__(self, config: EngineConfig, terms: Terms | None = None) -> None:
         """Take the number of actors, their threads and GPUs, and the limits on failure."""
         self.config = config
-        self.info: EngineInfo | None = None
         self.start_s = 0.0
-        """Seconds that engines took to start since `take_start_s` was last called."""
-        self._members: list[_Member] = []
+        """Seconds spent waiting for engines since `take_start_s` was last called."""
+        self._members = Members(config, terms or Terms())
+
+    @property
+    def info(self) -> EngineInfo | None:
+        """The engine that started last."""
+        return self._members.info
 
     def run(self, job: Job, shards: Sequence[int]) -> Iterator[ShardResult]:
         """Yield the shards' results as they finish, in any order.
 
         Raises:
-            WorkProblem: engines fail to start again and again, or the disk is full.
-            InputProblem: the engine is not installed.
+            WorkProblem: engines fail to start again and again, no node has room for one, or the
+                disk is full.
+            InputProblem: the engine is not installed, or a node is not fit.
         """
         waiting = deque(Part(s, 0, job.corpus.shards[s].documents) for s in shards)
         state = {s: _Shard(job.corpus.shards[s].documents) for s in shards}
         for part in waiting:
             state[part.shard].result = ShardResult(part.shard, "", "", part.documents)
-        idle = self._ready(job.spec, min(self.config.actors, len(waiting)))
         running: dict[Any, _Running] = {}
         while waiting or running:
-            while waiting and idle:
-                member, part = idle.pop(), waiting.popleft()
-                reference = member.actor.work.remote(job, part, str(_part_file(job, part)))
-                running[reference] = _Running(member, part, time.monotonic())
-            stop_if_asked()
-            done, _ = ray.wait(list(running), num_returns=1, timeout=POLL_S)
-            for reference in done:
+            self._members.ask_for(job.spec, min(self.config.actors, len(waiting) + len(running)))
+            self._hand_out(job, waiting, running)
+            for reference in self._wait(running):
+                if reference not in running:
+                    self._members.heard(reference)
+                    continue
                 now = running.pop(reference)
+                now.member.busy = False
                 failure = self._collect(reference, job, now, state)
-                if failure is None:
-                    idle.append(now.member)
-                else:
-                    idle.append(self._replace(now.member, job.spec))
+                if failure is not None:
+                    self._members.renew(now.member)
                     self._again(now.part, failure, job, state, waiting)
                 if state[now.part.shard].complete():
                     yield _finish(job, state.pop(now.part.shard))
             self._stop_overdue(running)
+            self._members.watch()
 
     def take_start_s(self) -> float:
         """Return the seconds spent on starting engines since the last call."""
@@ -122,81 +138,68 @@ class EnginePool:
         return seconds
 
     def stop(self) -> None:
-        """End every actor."""
-        for member in self._members:
-            ray.kill(member.actor)
-        self._members = []
+        """End every actor; the next job starts them anew."""
+        self._members.stop()
 
-    def _ready(self, spec: EngineSpec | None, count: int) -> list[_Member]:
-        while len(self._members) < count:
-            index = len(self._members)
-            self._members.append(_Member(index, self._new_actor(index)))
-        members = self._members[:count]
+    def _hand_out(self, job: Job, waiting: deque[Part], running: dict[Any, _Running]) -> None:
+        for member in self._members.ready():
+            if not waiting:
+                return
+            if job.spec is not None and member.spec != job.spec:
+                continue
+            part = waiting.popleft()
+            reference = member.actor.work.remote(job, part, str(_part_file(job, part)))
+            member.busy = True
+            running[reference] = _Running(member, part, time.monotonic())
+
+    def _wait(self, running: dict[Any, _Running]) -> list[Any]:
+        """Wait for what is done next, a part or a step of an engine's start."""
+        stop_if_asked()
         began = time.perf_counter()
-        if spec is not None:
-            starting = [(m, m.actor.start.remote(spec)) for m in members if m.spec != spec]
-            for member, reference in starting:
-                try:
-                    self.info = _started(reference)
-                    member.spec = spec
-                except (RayActorError, RayTaskError) as error:
-                    raise_ours(error)
-                    self._replace(member, spec)
-            if starting:
-                self.start_s += time.perf_counter() - began
-        return list(members)
-
-    def _new_actor(self, index: int) -> Any:
-        options: dict[str, Any] = {
-            "num_cpus": self.config.threads,
-            "num_gpus": self.config.gpus_per_actor,
-        }
-        return ray.remote(EngineActor).options(**options).remote(index, self.config.threads)
-
-    def _replace(self, member: _Member, spec: EngineSpec | None) -> _Member:
-        """Start the actor afresh: an engine that failed once may be dead or spoiled."""
-        why: Exception | None = None
-        for _ in range(FAILED_STARTS):
-            ray.kill(member.actor)
-            member.actor, member.spec = self._new_actor(member.index), None
-            if spec is None:
-                return member
-            try:
-                self.info = _started(member.actor.start.remote(spec))
-                member.spec = spec
-                return member
-            except (RayActorError, RayTaskError) as error:
-                raise_ours(error)
-                why = error
-        raise WorkProblem(
-            f"engine {spec.kind if spec else ''} did not start in {FAILED_STARTS} tries on "
-            f"checkpoint {spec.checkpoint_id[:12] if spec else ''}. Finished shards are kept. "
-            f"`palimpsest doctor` checks the installation; the last error was: {last_line(why)}"
-        ) from why
+        references = [*running, *self._members.pending()]
+        done, _ = ray.wait(references, num_returns=1, timeout=POLL_S)
+        if not running:
+            self.start_s += time.perf_counter() - began
+        return done
 
     def _collect(
         self, reference: Any, job: Job, now: _Running, state: dict[int, _Shard]
-    ) -> str | None:
+    ) -> _Failure | None:
         """Note a finished part, or return why it failed."""
         try:
             found: Any = ray.get(reference)
-        except (RayActorError, RayTaskError) as error:
+        except RayTaskError as error:
             raise_ours(error)
-            return last_line(error)
+            return _Failure(last_line(error))
+        except LOST as error:
+            node = now.member.node
+            with_node = with_its_node(error, node.node_id if node else None)
+            return _Failure(last_line(error), not now.overdue, with_node and not now.overdue)
         shard, part = state[now.part.shard], now.part
         shard.done[part.start] = (part.stop, _part_file(job, part), found["digest"])
         result = shard.result
         if result is not None:
             result.seconds += found["seconds"]
+            result.nodes.add(found["node"])
             result.attempts = max(result.attempts, part.attempt)
             _add(result.usage, Usage(**found["usage"]))
         return None
 
     def _again(
-        self, part: Part, why: str, job: Job, state: dict[int, _Shard], waiting: deque[Part]
+        self,
+        part: Part,
+        failure: _Failure,
+        job: Job,
+        state: dict[int, _Shard],
+        waiting: deque[Part],
     ) -> None:
         """Try a failed part again, split it, or give its one document up."""
         shard = state[part.shard]
+        if failure.lost:
+            shard.losses += 1
+            if shard.losses <= (LOST_WITH_NODE if failure.with_node else LOST_ALONE):
+                waiting.appendleft(part)
+                return
         if part.attempt < self.config.attempts:
             waiting.append(replace(part, attempt=part.attempt + 1))
         elif part.documents > 1:
@@ -207,7 +210,7 @@ class EnginePool:
             waiting.append(replace(part, start=middle))
         else:
             path = _part_file(job, part)
-            digest = write_table(path, job.give_up(part, f"engine_error: {why}"[:200]))
+            digest = write_table(path, job.give_up(part, f"engine_error: {failure.why}"[:200]))
             job.store.publish_file(path)
             shard.done[part.start] = (part.stop, path, digest)
             if shard.result is not None:
@@ -217,28 +220,7 @@ class EnginePool:
         for now in running.values():
             if time.monotonic() - now.began > self.config.shard_timeout_s:
                 ray.kill(now.member.actor)
-                now.began = time.monotonic()
-
-
-def _started(reference: Any) -> EngineInfo:
-    """What an engine says when it is up; Ctrl-C does not wait for it."""
-    while not ray.wait([reference], timeout=POLL_S)[0]:
-        stop_if_asked()
-    info: Any = ray.get(reference)
-    return info
-
-
-def raise_ours(error: Exception) -> None:
-    """Raise the cause of a remote error where it is a problem that no retry can mend."""
-    cause = getattr(error, "cause", None)
-    if isinstance(cause, InputProblem | WorkProblem):
-        raise cause from error
-
-
-def last_line(error: Exception | None) -> str:
-    """The last line of an error's text, which names it; a traceback may quote documents."""
-    lines = str(error).strip().splitlines()
-    return lines[-1].strip() if lines else type(error).__name__
+                now.began, now.overdue = time.monotonic(), True
 
 
 def _part_file(job: Job, part: Part) -> Path:

@@ -1,32 +1,26 @@
 """The pool loses and doubles nothing, whoever works, in whatever order, and whatever dies."""
 
 import hashlib
-import os
-import signal
-import sys
-import time
-from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow as pa
+import pool_demo
 import pytest
 import ray
+from pool_demo import Upper, written
 
 from configs.experiment import Engine as EngineConfig
-from workers.corpora.store import CorpusRef, CorpusWriter
-from workers.jobs import Part, shard_file
+from workers.cluster import connect
+from workers.corpora.store import CorpusRef
+from workers.jobs import shard_file
 from workers.pool import EnginePool
 from workers.problems import WorkProblem
-from workers.records import Document, from_table, text_digest
-from workers.remote import connect
-from workers.sharing import MOUNTED, SharedStore
 from workers.storage import read_table
 
 
 @pytest.fixture(scope="module", autouse=True)
 def cluster():
     # Actors cannot import a test module, so its classes travel by value.
-    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    ray.cloudpickle.register_pickle_by_value(pool_demo)
     connect(None, 2)
     yield
     ray.shutdown()
@@ -34,51 +28,7 @@ def cluster():
 
 @pytest.fixture
 def corpus(tmp_path) -> CorpusRef:
-    with CorpusWriter(tmp_path, 8) as writer:
-        for i in range(30):
-            writer.add(Document(f"d{i}", f"text {i}", text_digest(f"text {i}"), "test"))
-        return writer.finish()
-
-
-@dataclass(frozen=True)
-class Upper:
-    """Writes texts in capitals; fails in the ways that a test asks for."""
-
-    corpus: CorpusRef
-    out: str
-    spec: None = None
-    poison: str = ""
-    """A document on which it always fails."""
-    once: str = ""
-    """A file whose absence makes it fail once for each shard."""
-    die: str = ""
-    """A file whose absence makes its process die once."""
-    slow_s: float = 0.0
-    full: bool = False
-    store: SharedStore = MOUNTED
-
-    def _documents(self, part: Part) -> list[Document]:
-        table = read_table(self.corpus.shard_path(part.shard)).slice(part.start, part.documents)
-        return list(from_table(table, Document))
-
-    def run(self, engine, part: Part) -> pa.Table:
-        time.sleep(self.slow_s)
-        if self.full:
-            raise WorkProblem("no space is left on the disk")
-        documents = self._documents(part)
-        if any(each.doc_id == self.poison for each in documents):
-            raise RuntimeError("poisoned")
-        for mark in filter(None, (self.once, self.die)):
-            path = Path(f"{mark}-{part.shard}")
-            if not path.exists():
-                path.touch()
-                if self.die:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                raise RuntimeError("a fault that comes and goes")
-        return pa.table({"text": [each.text.upper() for each in documents]})
-
-    def give_up(self, part: Part, why: str) -> pa.Table:
-        return pa.table({"text": ["GIVEN UP" for _ in self._documents(part)]})
+    return written(tmp_path, 30)
 
 
 def outcome(pool: EnginePool, job: Upper, shards=(0, 1, 2, 3)) -> dict[int, list[str]]:
@@ -142,12 +92,25 @@ def test_a_poisoned_document_alone_is_given_up(pool, corpus, tmp_path):
     ]
 
 
+def test_a_document_that_brings_the_process_down_is_given_up_alone(corpus, tmp_path):
+    # A shard is lost once for nothing; what goes on to kill its process is the document's fault.
+    pool = EnginePool(EngineConfig(actors=2, attempts=1))
+    job = Upper(written(tmp_path / "two", 2), str(tmp_path / "out"), deadly="d1")
+    assert outcome(pool, job, (0,)) == {0: ["TEXT 0", "GIVEN UP"]}
+    pool.stop()
+
+
+def test_a_pool_that_no_node_has_room_for_says_so_and_ends(corpus, tmp_path):
+    config = EngineConfig(actors=1, threads=64, wait_s=2.0)
+    pool = EnginePool(config)
+    with pytest.raises(WorkProblem, match=r"no node with 64 CPUs free .* 1 node alive: .*2 CPUs"):
+        outcome(pool, Upper(corpus, str(tmp_path / "out")))
+    pool.stop()
+
+
 def test_an_actor_over_its_time_is_replaced_and_its_documents_given_up(corpus, tmp_path):
     pool = EnginePool(EngineConfig(actors=1, attempts=1, shard_timeout_s=0.5))
-    with CorpusWriter(tmp_path / "one", 8) as writer:
-        writer.add(Document("d0", "text 0", text_digest("text 0"), "test"))
-        alone = writer.finish()
-    job = Upper(alone, str(tmp_path / "out"), slow_s=30.0)
+    job = Upper(written(tmp_path / "one", 1), str(tmp_path / "out"), slow_s=30.0)
     assert outcome(pool, job, (0,)) == {0: ["GIVEN UP"]}
     pool.stop()
 
