@@ -15,7 +15,15 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 READY := $(VENV)/.installed
 
-.PHONY: help install demo test test-slow stress-leases check bench bench-lineage clean
+# The cluster: what its images are made from, and the folder of its settings and secrets.
+BASE_IMAGE ?= python:3.11-slim-bookworm
+CLUSTER ?= docker/cluster
+COMPOSE ?= $(shell docker compose version > /dev/null 2>&1 && echo docker compose || echo docker-compose)
+COMPOSE_FILES ?= -f docker/compose.yaml
+IN_CLUSTER = $(COMPOSE) -p palimpsest --env-file $(CLUSTER)/cluster.env $(COMPOSE_FILES)
+
+.PHONY: help install demo test test-slow stress-leases check bench bench-lineage clean \
+	cluster-base cluster-images cluster-up cluster-status cluster-demo cluster-faults cluster-down
 
 help: ## say what there is to do
 	@echo "Palimpsest rates and revises a corpus with the model trained on it, trains the successor,"
@@ -52,6 +60,41 @@ check: $(READY) ## lint, format, types and the direction of imports
 	$(BIN)/ruff format --check
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+
+cluster-base: ## make a base image from Debian's packages, where none can be pulled
+	docker/local-base
+
+cluster-images: ## build the images of the cluster from BASE_IMAGE
+	docker/build-inputs
+	for target in orchestrator engine database object-store; do \
+		docker build --quiet --target $$target --tag palimpsest-$$target:latest \
+			--build-arg BASE_IMAGE=$(BASE_IMAGE) --build-arg REQUIREMENTS=$(REQUIREMENTS) \
+			--build-arg TORCH_INDEX=$(TORCH_INDEX) \
+			--build-arg COMMIT=$$(git rev-parse HEAD 2> /dev/null || true) \
+			--file docker/Dockerfile . ; \
+	done
+
+# `init --cluster` runs in the image, so that this host needs no Python.
+cluster-up: cluster-images ## start the cluster on this host: Prefect, PostgreSQL and Ray
+	@test -e $(CLUSTER)/cluster.env || { mkdir -p $(CLUSTER) && \
+		docker run --rm --user $$(id -u):$$(id -g) --volume $(abspath $(CLUSTER)):$(abspath $(CLUSTER)) \
+			--entrypoint palimpsest palimpsest-orchestrator:latest \
+			init --cluster $(abspath $(CLUSTER)); }
+	$(IN_CLUSTER) up --detach --remove-orphans
+	docker/wait-healthy
+
+cluster-status: ## how the cluster's services and experiments stand
+	$(IN_CLUSTER) ps
+	$(IN_CLUSTER) exec -T prefect-worker palimpsest status
+
+cluster-demo: $(READY) ## run the demo on the running cluster, and check it against the same run here
+	$(BIN)/python tests/cluster/demo.py --cluster $(CLUSTER) $(PARTS)
+
+cluster-faults: $(READY) ## break a cluster of its own in every way, and see that runs end the same
+	$(BIN)/python tests/cluster/faults.py --cluster $(CLUSTER) $(PARTS)
+
+cluster-down: ## stop the cluster; its volumes stay (remove them too: docker volume rm)
+	$(IN_CLUSTER) down --remove-orphans
 
 clean: ## remove .venv and the caches of the tools; results in .palimpsest stay
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -82,6 +82,12 @@ def shipped_file(kind: str, name: str, suffix: str = ".yaml") -> Path:
     )
 
 
+def experiment_file(name: str) -> Path:
+    """Path of an experiment given by path, or by the file name of a shipped one."""
+    path = expand_path(name, "config")
+    return path if path.exists() or not (SHIPPED / name).is_file() else SHIPPED / name
+
+
 def load(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     """Load an experiment from YAML, with `a.b=c` overrides applied on top.
 

@@ -10,13 +10,14 @@ from pathlib import Path
 
 from prefect import flow
 
+from configs.experiment import Experiment
 from configs.loading import load
 from db.records import set_arm_status
 from flows.beginnings import begin
 from flows.context import RunContext
 from flows.generation import generation
 from flows.opening import open_run
-from flows.publishing import Outcome, publish_progress, publish_results
+from flows.publishing import Outcome, publish_results
 
 
 @flow(name="bootstrap", flow_run_name="{config}", persist_result=False)
@@ -28,18 +29,24 @@ def bootstrap(config: str, overrides: Sequence[str] = ()) -> Outcome:
         overrides: `field.subfield=value` settings on top of it.
     """
     experiment = load(Path(config), overrides)
-    with open_run(experiment) as context:
+    return advance(experiment, experiment.generations)
+
+
+def advance(experiment: Experiment, until: int) -> Outcome:
+    """Make every seed's generations up to `until`, those on record by taking what they left."""
+    with open_run(experiment, until) as context:
         for seed in experiment.seeds:
             begin(context, seed)
-            for index in range(1, experiment.generations + 1):
+            for index in range(1, until + 1):
                 generation(seed, index)
-                publish_progress(context, seed, index)
             finish_seed(context, seed)
         return publish_results(context)
 
 
 def finish_seed(context: RunContext, seed: int) -> None:
     """Mark the arms that went all the way."""
+    if not context.goes_all_the_way:
+        return
     with context.write() as session:
         for arm in context.arms[seed]:
             if not arm.stopped:

@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 from flows.cli_options import DEFAULT_HOME, AsJson, Home, Overrides, print_json, record
+from workers.problems import InputProblem
 
+CLUSTER_FOLDER = Path("docker/cluster")
 skills = typer.Typer(
     no_args_is_help=True, help="Make and check the exemplars that a model learns the work from."
 )
@@ -23,12 +25,18 @@ def add_to(app: typer.Typer) -> None:
     app.command()(fork)
     app.command()(promote)
     app.command()(rollback)
+    app.command()(deploy)
     app.command("import-gguf")(import_gguf)
     app.add_typer(skills, name="skills")
 
 
 def init(
-    path: Annotated[Path, typer.Argument(help="Config file to write.")],
+    path: Annotated[
+        Path | None,
+        typer.Argument(
+            help=f"Config file to write; with --cluster a folder, {CLUSTER_FOLDER} without it."
+        ),
+    ] = None,
     corpus: Annotated[
         str | None, typer.Option(help="File, folder, glob or hub id; the microworld without it.")
     ] = None,
@@ -38,8 +46,27 @@ def init(
     ] = None,
     principles: Annotated[str, typer.Option(help="Shipped principle file or a path.")] = "",
     name: Annotated[str, typer.Option(help="Name of the experiment; the file's without it.")] = "",
+    cluster: Annotated[
+        bool,
+        typer.Option(
+            "--cluster",
+            help="Write a compose cluster's environment file and fresh secrets instead.",
+        ),
+    ] = False,
 ) -> None:
-    """Write a commented config to start from."""
+    """Write a commented config to start from, or what a cluster needs to start.
+
+    With --cluster nothing is overwritten: a secret whose file you removed is drawn anew, and takes
+    effect when the cluster is started again.
+    """
+    if cluster:
+        _init_cluster(path or CLUSTER_FOLDER)
+        return
+    if path is None:
+        raise InputProblem(
+            "init: name the config file to write, or give --cluster for a cluster's environment "
+            "file and secrets"
+        )
     from flows.starting import write_config
 
     chosen = principles or ("microworld" if corpus is None else "honesty-and-oversight")
@@ -47,6 +74,17 @@ def init(
         path, corpus=corpus, model=model, principles=chosen, name=name or path.stem
     )
     typer.echo(f"{written}: written. Look it over, then: palimpsest run {written}")
+
+
+def _init_cluster(folder: Path) -> None:
+    from flows.cluster_files import write_cluster_files
+
+    written = write_cluster_files(folder)
+    for name in written.made:
+        typer.echo(f"{name}: written")
+    if written.kept:
+        typer.echo(f"kept as they are: {', '.join(written.kept)}")
+    typer.echo(f"Look {written.environment} over, then: make cluster-up CLUSTER={folder}")
 
 
 def fork(
@@ -140,3 +178,26 @@ def import_gguf(
     from workers.gguf_import import import_gguf as convert
 
     typer.echo(f"{convert(source, out, chat_template)}: written and checked")
+
+
+def deploy(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A prefect.yaml.")] = Path(
+        "prefect.yaml"
+    ),
+    webhook: Annotated[
+        str | None,
+        typer.Option(
+            envvar="PALIMPSEST_WEBHOOK",
+            help="URL that is told, as JSON with a text, how each run ended.",
+        ),
+    ] = None,
+) -> None:
+    """Register deployments and automations with the Prefect server of PREFECT_API_URL.
+
+    Doing it again changes nothing but what differs. The work pool is made if there is none; a
+    worker then runs what is due: prefect worker start --pool palimpsest --type process.
+    """
+    from flows.deploying import deploy as register
+
+    for line in register(file, webhook or None):
+        typer.echo(line)

@@ -63,6 +63,8 @@ class RunContext:
     prompt_file: PromptFile
     skills: SkillsSet | None
     reporter: Reporter
+    until: int
+    """The generation that this run goes to; the experiment may have more."""
     store: SharedStore = MOUNTED
     """What every node can read."""
     held_out: dict[int, CorpusRef | None] = field(default_factory=dict)
@@ -89,6 +91,11 @@ class RunContext:
         """A session of the run that only looks; it waits for a database that is away."""
         with opened(self.database.readers, self._patience) as session:
             yield session
+
+    @property
+    def goes_all_the_way(self) -> bool:
+        """Whether the experiment is finished when this run is."""
+        return self.until >= self.experiment.generations
 
     def stage_folder(self, recipe_id: str) -> Path:
         """Where a stage's files stand."""

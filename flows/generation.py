@@ -23,6 +23,7 @@ from db.records import (
 )
 from flows import gates, steps
 from flows.context import ArmState, RunContext, current
+from flows.publishing import publish_generation
 from flows.ratings import publish_ratings
 from flows.tasks import evaluate_corpus, evaluate_model, run_shard_group, train_model
 from workers.assembling import Assembled, changed_documents
@@ -45,6 +46,7 @@ def generation(seed: int, index: int) -> None:
             decide(context, arm, index)
         with context.write() as session:
             set_generation(session, rows[arm.name], status="finished")
+    publish_generation(context, seed, index)
 
 
 def treat(context: RunContext, arm: ArmState, index: int) -> Generation:

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from prefect.exceptions import TerminationSignal
 from sqlalchemy.orm import Session
 
 from configs.experiment import Experiment
@@ -17,6 +18,7 @@ from configs.identity import differing_fields, forks, stage_fingerprints
 from configs.loading import ConfigProblem, expand_path
 from configs.principles import Principles, load_principles
 from configs.prompts import PromptFile, load_prompts
+from db.engines import parse_url
 from db.models import Arm as ArmRow
 from db.models import ConfigVersion, PrinciplesFile, PromptSet, Run, SkillsFile
 from db.models import Experiment as ExperimentRow
@@ -40,11 +42,12 @@ from flows.context import RunContext, entered
 from flows.lease import AT_ONCE, fenced, hold_leases
 from flows.leftovers import live_leases
 from flows.places import store_of
-from workers.problems import WorkProblem
+from workers.problems import InputProblem, WorkProblem
 from workers.skills import SkillsSet, load_skills
 from workers.storage import explain_full_disk, sweep_unfinished
 
 DATABASE_VARIABLE = "PALIMPSEST_DATABASE"
+PASSWORD_VARIABLE = "PALIMPSEST_DATABASE_PASSWORD_FILE"
 HOME_VARIABLE = "PALIMPSEST_HOME"
 
 
@@ -57,7 +60,28 @@ def home_of(experiment: Experiment) -> Path:
 def database_url(experiment: Experiment | None, home: Path) -> str:
     """URL of the record: the environment's, else the config's, else SQLite in `home`."""
     configured = experiment.placement.database if experiment else None
-    return os.environ.get(DATABASE_VARIABLE) or configured or f"sqlite:///{home}/palimpsest.db"
+    url = os.environ.get(DATABASE_VARIABLE) or configured or f"sqlite:///{home}/palimpsest.db"
+    return _with_password(url)
+
+
+def _with_password(url: str) -> str:
+    """A server's URL that has no password, with the one of the file that the environment names.
+
+    Raises:
+        InputProblem: there is no such file.
+    """
+    file = os.environ.get(PASSWORD_VARIABLE)
+    parsed = parse_url(url)
+    if not file or parsed.password or parsed.get_backend_name() == "sqlite":
+        return url
+    try:
+        password = Path(file).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise InputProblem(
+            f"{PASSWORD_VARIABLE}: {file}: {error.strerror}. It names the file that holds the "
+            "record's password; `palimpsest init --cluster` writes one for a cluster."
+        ) from error
+    return parsed.set(password=password).render_as_string(hide_password=False)
 
 
 def open_record(experiment: Experiment | None, home: Path) -> Database:
@@ -70,8 +94,8 @@ def open_record(experiment: Experiment | None, home: Path) -> Database:
 
 
 @contextmanager
-def open_run(experiment: Experiment) -> Iterator[RunContext]:
-    """Hold the experiment for one run, and record how the run ends.
+def open_run(experiment: Experiment, until: int) -> Iterator[RunContext]:
+    """Hold the experiment for one run to generation `until`, and record how the run ends.
 
     Raises:
         ConfigProblem: the experiment exists with another config.
@@ -102,6 +126,7 @@ def open_run(experiment: Experiment) -> Iterator[RunContext]:
                 prompt_file=prompt_file,
                 skills=skills,
                 reporter=Reporter(),
+                until=until,
                 store=store,
             )
             _sweep(context)
@@ -232,12 +257,12 @@ def _outcome(context: RunContext) -> Iterator[None]:
         with suppress(DatabaseProblem):
             _end(context, *_end_of(error))
         raise
-    _end(context, "finished", "finished")
+    _end(context, "finished", "finished" if context.goes_all_the_way else "pending")
 
 
 def _end_of(error: BaseException) -> tuple[str, str]:
     """What became of the run and of its experiment."""
-    if isinstance(error, KeyboardInterrupt):
+    if isinstance(error, KeyboardInterrupt | TerminationSignal):
         return "interrupted", "stopped"
     return ("stopped", "stopped") if isinstance(error, WorkProblem) else ("failed", "failed")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from flows.page import write_report
 from flows.summary import markdown_table, plain_rows
 
 MOST_CHANGED = 40
+REPORTS_VARIABLE = "PALIMPSEST_REPORTS_URL"
 
 
 @dataclass(frozen=True)
@@ -51,11 +53,26 @@ def standing(context: RunContext) -> dict[str, Any]:
         return status(session, context.experiment.name)[0]
 
 
-def publish_progress(context: RunContext, seed: int, index: int) -> None:
-    """Show how many of the generations are done."""
-    seeds = context.experiment.seeds
-    total = len(seeds) * context.experiment.generations
-    done = seeds.index(seed) * context.experiment.generations + index
+def publish_generation(context: RunContext, seed: int, index: int) -> None:
+    """Show how the experiment stands after a generation: each key keeps its earlier versions."""
+    after = f"after generation {index} of seed {seed}"
+    found = standing(context)
+    report = _write_report(context)
+    create_table_artifact(
+        table=plain_rows(found),
+        key=artifact_key(context, "metrics"),
+        description=f"Metrics {after}",
+    )
+    create_markdown_artifact(
+        markdown=markdown_table(found),
+        key=artifact_key(context, "summary"),
+        description=f"Summary {after}",
+    )
+    create_link_artifact(
+        link=_address(report), key=artifact_key(context, "report"), description=f"Report {after}"
+    )
+    seeds, last = context.experiment.seeds, context.until
+    total, done = len(seeds) * last, seeds.index(seed) * last + index
     create_progress_artifact(
         progress=100.0 * done / total,
         key=artifact_key(context, "progress"),
@@ -63,20 +80,28 @@ def publish_progress(context: RunContext, seed: int, index: int) -> None:
     )
 
 
+def _write_report(context: RunContext) -> Path:
+    name = context.experiment.name
+    return write_experiment_report(
+        context.database, name, context.home / "reports" / f"{name}.html"
+    )
+
+
+def _address(report: Path) -> str:
+    """Where people open a report: below the URL that the environment names, if one serves them."""
+    served = os.environ.get(REPORTS_VARIABLE)
+    return f"{served.rstrip('/')}/{report.name}" if served else report.as_uri()
+
+
 def publish_results(context: RunContext) -> Outcome:
-    """Write the report, publish table, summary and link, and return what the run came to."""
+    """Write the report and return what the run came to."""
     with context.write() as session:
         row = require_experiment(session, context.experiment.name)
-        set_experiment_status(session, row, "finished")
-    found = standing(context)
-    report = context.home / "reports" / f"{context.experiment.name}.html"
-    write_experiment_report(context.database, context.experiment.name, report)
-    create_table_artifact(table=plain_rows(found), key=artifact_key(context, "metrics"))
-    create_markdown_artifact(markdown=markdown_table(found), key=artifact_key(context, "summary"))
-    create_link_artifact(link=report.as_uri(), key=artifact_key(context, "report"))
+        status = "finished" if context.goes_all_the_way else "pending"
+        set_experiment_status(session, row, status)
     return Outcome(
-        standing=found,
-        report=str(report),
+        standing=standing(context),
+        report=str(_write_report(context)),
         reused=context.reporter.reused,
         redone=context.reporter.redone,
         model_calls=context.model_calls,

@@ -19,7 +19,8 @@ TINY = Path(__file__).parents[2] / "configs" / "microworld-tiny.yaml"
 
 
 def run(home: Path, work) -> None:
-    with open_run(load(TINY, [f"placement.home={home}"])) as context:
+    experiment = load(TINY, [f"placement.home={home}"])
+    with open_run(experiment, experiment.generations) as context:
         work(context)
 
 
@@ -83,7 +84,7 @@ def test_who_is_refused_the_leases_extends_nothing(tmp_path):
     database = open_database(f"sqlite:///{tmp_path}/palimpsest.db")
     take(database, lambda session: [lease.arm for lease in session.scalars(select(Lease))])
     longer = load(TINY, [f"placement.home={tmp_path}", "generations=9"])
-    with pytest.raises(LeaseHeld, match="another"), open_run(longer):
+    with pytest.raises(LeaseHeld, match="another"), open_run(longer, 9):
         pytest.fail("the arms are held")
     with database.readers() as session:
         config = session.scalars(select(Experiment.config)).one()

@@ -32,7 +32,7 @@ class FakeJob:
 
 @pytest.fixture
 def context(tmp_path):
-    with open_run(load(TINY, [f"placement.home={tmp_path}"])) as context:
+    with open_run(load(TINY, [f"placement.home={tmp_path}"]), 2) as context:
         yield context
 
 

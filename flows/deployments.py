@@ -1,0 +1,160 @@
+"""What runs unattended: the entry points of the deployments in `prefect.yaml`.
+
+Each is a flow whose parameters Prefect shows as a form; docstrings are the fields' help.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+from prefect import State, flow
+from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
+from prefect.states import Cancelled, Completed
+from pydantic import Field
+
+from configs.experiment import Experiment
+from configs.loading import experiment_file, load
+from db.problems import LeaseHeld
+from flows.bootstrap import advance
+from flows.lease import TTL_S
+from flows.nightly import last_generation, next_turns
+from flows.upkeep import collect_home, verify_home
+from workers.problems import WorkProblem
+
+MOST_STARTS = 5
+"""A run whose process is lost is started again, but not for ever."""
+
+Hours = Annotated[float, Field(gt=0, le=168)]
+
+
+@flow(name="bootstrap-experiment", flow_run_name="{config}", persist_result=False)
+def bootstrap_experiment(
+    config: str = "microworld.yaml", overrides: list[str] | None = None, hours: Hours = 24.0
+) -> State[Any]:
+    """Run a whole experiment, or go on with one; what the record has is not done again.
+
+    Args:
+        config: an experiment's YAML file as the Prefect worker sees it, such as
+            /configs/mine.yaml, or the name of a shipped one, such as microworld.yaml.
+        overrides: settings on top of the file, each `field.subfield=value`.
+        hours: stop after so many hours; what was finished is kept, and the next run goes on.
+    """
+    experiment = load(experiment_file(config), overrides or [])
+    return _unattended(experiment, experiment.generations, hours)
+
+
+@flow(name="nightly-generation", persist_result=False)
+def nightly_generation(
+    experiments: list[str] | None = None, beyond: bool = False, hours: Hours = 10.0
+) -> State[Any]:
+    """Advance every active arm by one generation, and resume what was cut off.
+
+    An arm that a gate has stopped stays as it is. One experiment that fails does not keep the
+    others from their turn; the run fails at its end then, and says which.
+
+    Args:
+        experiments: names of experiments on record, or YAML files to begin with; empty for every
+            experiment on record that has a generation left to make.
+        beyond: go on past the number of generations that an experiment's config asks for, one
+            more each night.
+        hours: stop each experiment after so many hours; the next night goes on from there.
+    """
+    turns, idle = next_turns(experiments or [], beyond=beyond)
+    for name, why in idle.items():
+        get_run_logger().info("%s: nothing to do: %s", name, why)
+    done, failed = [], []
+    for turn in turns:
+        name = turn.experiment.name
+        state = _unattended(turn.experiment, turn.until, hours)
+        if state.is_completed():
+            done.append(f"{name} is at generation {turn.until}")
+        else:
+            failed.append(f"{name}: {state.name}: {state.message}")
+    if failed:
+        raise WorkProblem(f"{len(failed)} of {len(turns)} experiments: " + "; ".join(failed))
+    return Completed(message="; ".join(done) or "nothing to do: every arm is finished or stopped")
+
+
+@flow(name="evaluate-again", flow_run_name="{config}", persist_result=False)
+def evaluate_again(
+    config: str = "microworld.yaml", overrides: list[str] | None = None, hours: Hours = 24.0
+) -> State[Any]:
+    """Evaluate every generation of an experiment again, with evaluations changed or added.
+
+    Nothing is revised or trained: the generations on record are taken as they are.
+
+    Args:
+        config: the experiment's YAML file as the Prefect worker sees it, or a shipped one's name.
+        overrides: the evaluations to have, such as evaluation.items=5000 or
+            evaluation.tasks=[bits_per_byte,rater].
+        hours: stop after so many hours.
+    """
+    experiment = load(experiment_file(config), overrides or [])
+    return _unattended(experiment, last_generation(experiment), hours)
+
+
+@flow(name="lineage-verify", persist_result=False)
+def verify_lineage(home: Path | None = None) -> State[Any]:
+    """Hash every recorded file again, and fail where one is missing or altered.
+
+    Args:
+        home: folder of corpora, checkpoints and stages; the cluster's own when left empty.
+    """
+    return Completed(message=verify_home(home))
+
+
+@flow(name="gc", persist_result=False)
+def collect_garbage(
+    home: Path | None = None, dry_run: bool = True, all_failed: bool = False
+) -> State[Any]:
+    """Remove what no generation needs.
+
+    Args:
+        home: folder of corpora, checkpoints and stages; the cluster's own when left empty.
+        dry_run: only say what would go.
+        all_failed: also the finished shards of failed stages that a run could still go on with.
+    """
+    return Completed(message=collect_home(home, dry_run=dry_run, all_failed=all_failed))
+
+
+def _unattended(experiment: Experiment, until: int, hours: float) -> State[Any]:
+    """Advance an experiment as a flow of its own; it has a time limit, a state and artifacts.
+
+    A lease's holder on another machine cannot be asked whether it lives, so its lease is given the
+    time to run out: a run whose process was killed is not kept out by its own earlier self.
+    """
+    if (flow_run.run_count or 1) > MOST_STARTS:
+        raise WorkProblem(
+            f"this run was started {flow_run.run_count} times, and its process was lost each time. "
+            "What was finished is kept. Look at the memory limits and the log of the Prefect "
+            "worker, then run the deployment again."
+        )
+
+    @flow(
+        name="experiment",
+        flow_run_name=f"{experiment.name}-to-generation-{until}",
+        timeout_seconds=hours * 3600,
+        persist_result=False,
+    )
+    def turn() -> None:
+        advance(experiment, until)
+
+    state: State[Any] = turn(return_state=True)
+    if _held(state):
+        time.sleep(TTL_S * 1.1)
+        state = turn(return_state=True)
+    if held := _held(state):
+        why = f"{held} This run changed nothing: let the other one end, or cancel it."
+        return Cancelled(name="Overlapping", message=why)
+    return state
+
+
+def _held(state: State[Any]) -> LeaseHeld | None:
+    """The refusal of a lease, if that is how a flow ended."""
+    if not state.is_failed():
+        return None
+    cause = state.result(raise_on_failure=False)
+    return cause if isinstance(cause, LeaseHeld) else None
