@@ -32,7 +32,7 @@ _TABLES = Base.metadata.sorted_tables
 
 
 class Progress(Protocol):
-    """Who is told how far the copy is."""
+    """Who is told how far the copy is; either may raise to end it, as when the user asked to."""
 
     def step(self, what: str) -> None:
         """Something begins."""

@@ -166,16 +166,12 @@ def db_copy(
     PALIMPSEST_DATABASE_PASSWORD_FILE names. Corpora and checkpoints are files of the home folder:
     they stay where they are, and PALIMPSEST_HOME goes on naming them.
     """
-    from db.copying import copy_record
     from db.upkeep import check_database
-    from flows.console import Reporter
-    from flows.lease import holder_is_dead
+    from flows.copy_progress import copy_and_say
 
     old, new = as_url(source), as_url(target)
     _refuse_absent(old)
-    reporter = Reporter()
-    copied = copy_record(old, new, is_dead=holder_is_dead, progress=reporter)
-    reporter.step(f"checking {copied.target}")
+    copied = copy_and_say(old, new)
     checks = list(check_database(new))
     sound = all(check.ok for check in checks)
     if as_json:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from copy_demo import filled, new_sqlite, rows_of
+from copy_demo import filled, many_documents, new_sqlite, rows_of
 from sqlalchemy import make_url, select
 from sqlalchemy.orm import Session
 
@@ -36,7 +37,7 @@ def target(new_postgres: Callable[[], str]) -> str:
     return url.render_as_string(hide_password=False)
 
 
-def palimpsest(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+def palimpsest(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """The command as a shell runs it: `main` decides on the exit code."""
     said = subprocess.run(
         [sys.executable, "-c", "from flows.cli import main; main()", *map(str, arguments)],
@@ -44,7 +45,8 @@ def palimpsest(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         text=True,
         check=False,
         env={k: v for k, v in os.environ.items() if not k.startswith("PALIMPSEST")}
-        | {"COLUMNS": "200"},
+        | {"COLUMNS": "200"}
+        | environment,
     )
     assert SECRET not in said.stdout + said.stderr
     assert "Traceback" not in said.stderr
@@ -98,6 +100,25 @@ def test_a_target_that_does_not_answer_is_refused(record: Path) -> None:
     said = palimpsest("db", "copy", record, f"postgresql://u:{SECRET}@127.0.0.1:9/name")
     assert said.returncode == 1
     assert "cannot be reached" in said.stderr
+
+
+def test_ctrl_c_ends_a_copy_with_a_word_and_leaves_no_row(record: Path, target: str) -> None:
+    filled(f"sqlite:///{record}", lambda session: many_documents(session, 60_000))
+    command = [sys.executable, "-c", "from flows.cli import main; main()", "db", "copy"]
+    with subprocess.Popen(
+        [*command, str(record), target], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None and process.stdout is not None
+        while "copy documents: 60,0" not in process.stderr.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+        assert process.stdout.read() == ""
+    assert process.returncode == 130
+    assert "interrupted. The target has no row" in said
+    assert "Traceback" not in said and SECRET not in said
+    assert not any(rows_of(target).values())
+    assert palimpsest("db", "copy", record, target).returncode == 0
 
 
 @pytest.mark.parametrize("host", ["elsewhere", "here"])
