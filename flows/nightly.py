@@ -41,7 +41,8 @@ def next_turns(names: Sequence[str], *, beyond: bool) -> tuple[list[Turn], dict[
     idle: dict[str, str] = {}
     for experiment in _experiments(names):
         reached, reason = _reached(experiment)
-        wanted = reached + 1
+        # Generation 0 alone is no turn: nothing has been revised in it yet.
+        wanted = max(reached, 0) + 1
         if not reason and wanted > experiment.generations and not beyond:
             reason = (
                 f"its {experiment.generations} generations are made; `palimpsest extend`, or "

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from prefect import task
+from prefect import State, task
 from prefect.cache_policies import NO_CACHE
 
 from configs.experiment import Arm as ArmName
@@ -22,13 +22,37 @@ if TYPE_CHECKING:
 _jobs: dict[str, tuple[Stage, Job]] = {}
 
 
+def lost_touch(task: Any, task_run: Any, state: State[Any]) -> bool:
+    """Whether a task failed because Ray was lost on the way, so that it is worth another try.
+
+    What no other try can mend, bad input, a full disk or a lost lease, ends the run; lost engines
+    and nodes are dealt with below, in the pool. Ray is left, so that the next try joins it anew.
+    """
+    from ray.exceptions import RayError
+
+    cause = state.result(raise_on_failure=False)
+    if not isinstance(cause, RayError | ConnectionError):
+        return False
+    current().close()
+    return True
+
+
+TASK: dict[str, Any] = {
+    "cache_policy": NO_CACHE,
+    "persist_result": False,
+    "retries": 2,
+    "retry_delay_seconds": [5, 30],
+    "retry_condition_fn": lost_touch,
+}
+
+
 def run_shard_group(stage: Stage, job: Job, shards: Sequence[int]) -> list[ShardResult]:
     """Run a group of a stage's shards as one Prefect task."""
     _jobs[stage.recipe_id] = (stage, job)
     return shard_group(stage.stage, stage.recipe_id, list(shards))
 
 
-@task(task_run_name="{stage} shards", cache_policy=NO_CACHE, persist_result=False)
+@task(task_run_name="{stage} shards", **TASK)
 def shard_group(stage: str, recipe_id: str, shards: list[int]) -> list[ShardResult]:
     """Give a group of shards to the engine pool, and record each as it ends."""
     context = current()
@@ -49,19 +73,19 @@ def shard_group(stage: str, recipe_id: str, shards: list[int]) -> list[ShardResu
     return results
 
 
-@task(task_run_name="train {arm} {index}", cache_policy=NO_CACHE, persist_result=False)
+@task(task_run_name="train {arm} {index}", **TASK)
 def train_model(arm: ArmName, seed: int, index: int, excluded: frozenset[str]) -> None:
     """Train an arm's model of this generation on its corpus."""
     succession.train_model(current(), _arm(arm, seed), index, excluded)
 
 
-@task(task_run_name="evaluate {arm} {index}", cache_policy=NO_CACHE, persist_result=False)
+@task(task_run_name="evaluate {arm} {index}", **TASK)
 def evaluate_model(arm: ArmName, seed: int, index: int) -> None:
     """Evaluate an arm's model of this generation."""
     succession.evaluate_model(current(), _arm(arm, seed), index)
 
 
-@task(task_run_name="census {arm} {index}", cache_policy=NO_CACHE, persist_result=False)
+@task(task_run_name="census {arm} {index}", **TASK)
 def evaluate_corpus(arm: ArmName, seed: int, index: int) -> None:
     """Evaluate an arm's corpus of this generation."""
     succession.evaluate_corpus(current(), _arm(arm, seed), index)
