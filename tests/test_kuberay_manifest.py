@@ -27,8 +27,7 @@ ROLES = {"head": "ray-head", "prefect-worker": "prefect-worker", "cpu": "ray-wor
     "gpu": "ray-worker"
 }
 # What is another value on Kubernetes; docs/cluster.md has a line on each.
-OTHER_VALUES = {"PALIMPSEST_STORAGE", "RAY_ADDRESS"}
-ONLY_HERE = {"AWS_ENDPOINT_URL", "AWS_REGION"}
+OTHER_VALUES = {"PALIMPSEST_STORAGE", "RAY_ADDRESS", "AWS_ENDPOINT_URL", "AWS_REGION"}
 
 
 def of(required: str, properties: dict[str, Any]) -> dict[str, Any]:
@@ -195,10 +194,10 @@ def test_ports_are_those_of_compose() -> None:
 @pytest.mark.parametrize("name", ["prefect-worker", "cpu", "gpu"])
 def test_the_environment_is_that_of_compose(name: str) -> None:
     here = environment(PODS[name])
-    assert here.keys() == SETTINGS.keys() | ONLY_HERE
+    assert here.keys() == SETTINGS.keys()
     assert {key for key in SETTINGS if here[key] != (SETTINGS[key] or "")} == OTHER_VALUES
     documented = (ROOT / "docs/cluster.md").read_text()
-    assert all(f"`{key}`" in documented for key in OTHER_VALUES | ONLY_HERE)
+    assert all(f"`{key}`" in documented for key in OTHER_VALUES)
 
 
 @pytest.mark.parametrize("name", ["prefect-worker", "cpu", "gpu"])
