@@ -27,7 +27,7 @@ ROLES = {"head": "ray-head", "prefect-worker": "prefect-worker", "cpu": "ray-wor
     "gpu": "ray-worker"
 }
 # What is another value on Kubernetes; docs/cluster.md has a line on each.
-OTHER_VALUES = {"PALIMPSEST_STORAGE", "RAY_ADDRESS", "AWS_ENDPOINT_URL", "AWS_REGION"}
+OTHER_VALUES = {"PALIMPSEST_STORAGE", "RAY_ADDRESS", "AWS_ENDPOINT_URL"}
 
 
 def of(required: str, properties: dict[str, Any]) -> dict[str, Any]:
