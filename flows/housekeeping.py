@@ -27,7 +27,8 @@ from flows.leftovers import (
     spent_stages,
     standing,
 )
-from flows.places import RECORD_FILE, ROOMS, place_at, recorded_home
+from flows.places import RECORD_FILE, ROOMS, place_at, recorded_home, store_of
+from flows.storing import leftovers_there
 from workers.problems import InputProblem, WorkProblem
 from workers.storage import UNFINISHED
 
@@ -51,14 +52,17 @@ def removable(database: Database, home: Path, *, all_failed: bool = False) -> li
         InputProblem: the record is not that of this home.
     """
     home = home.resolve()
-    found = standing(home)
+    found, store = standing(home), store_of(None, home)
     with database.readers() as session:
         for lease in live_leases(session):
             arm = lease.arm
             what = f"{arm.experiment.name}:{arm.name}:{arm.seed}"
             raise LeaseHeld(what, lease.holder, lease.host, lease.pid, lease.acquired_at)
-        gone = _gone(session, database, home, found, spent_stages(session, all_failed=all_failed))
-    return [Removable(each.path, each.why, _size(each.path)) for each in gone]
+        spent = spent_stages(session, all_failed=all_failed)
+        gone = _gone(session, database, home, found, spent)
+        there = list(leftovers_there(session, store, spent))
+    listed = [Removable(each.path, each.why, _size(each.path)) for each in gone]
+    return [*listed, *(Removable(each.path, each.why, store.size(each.path)) for each in there)]
 
 
 def collect(database: Database, home: Path, *, all_failed: bool = False) -> list[Removable]:
@@ -74,21 +78,27 @@ def collect(database: Database, home: Path, *, all_failed: bool = False) -> list
 
     Raises:
         LeaseHeld: a run goes on.
-        InputProblem: the record is not that of this home.
-        WorkProblem: a folder cannot be removed.
+        InputProblem: the record is not that of this home, or not the only one of the store.
+        WorkProblem: a folder cannot be removed, or the store not be reached.
     """
-    home = home.resolve()
+    home, removed = home.resolve(), list[Removable]()
+    store = store_of(None, home)
     aside: list[tuple[Leftover, Path]] = []
     with database.sessions.begin() as session:
         grant = _take_every_lease(session)
         spent = spent_stages(session, all_failed=all_failed)
         # Listed and asked for under the leases: nobody adds a file or a row meanwhile.
         gone = _gone(session, database, home, standing(home), spent)
-        _forget_shards(session, spent, gone)
-        # Nothing slow here: a server ends a transaction in which nothing happens.
+        there = list(leftovers_there(session, store, spent))
+        _forget_shards(session, spent, [*gone, *there])
+        for each in there:
+            # Under the leases too: a folder of a store cannot be put aside by its name.
+            removed.append(Removable(each.path, each.why, store.size(each.path)))
+            store.remove(each.path)
+            session.execute(text("SELECT 1"))
+        # Nothing slow here: a server ends a transaction in which nothing happens for long.
         aside.extend((each, _put_aside(each.path)) for each in gone)
         release_leases(session, grant)
-    removed: list[Removable] = []
     for each, path in aside:
         removed.append(Removable(each.path, each.why, _size(path)))
         _remove(path)

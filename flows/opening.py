@@ -42,6 +42,7 @@ from flows.context import RunContext, entered
 from flows.lease import AT_ONCE, fenced, hold_leases
 from flows.leftovers import live_leases
 from flows.places import store_of
+from flows.storing import claim
 from workers.problems import InputProblem, WorkProblem
 from workers.skills import SkillsSet, load_skills
 from workers.storage import explain_full_disk, sweep_unfinished
@@ -116,6 +117,8 @@ def open_run(experiment: Experiment, until: int) -> Iterator[RunContext]:
         with hold_leases(database, partial(_registered_arms, experiment, config)) as grant:
             run = _start(database, grant, experiment.name, config)
             _note_texts(database, run, principles, prompt_file, skills)
+            with database.readers() as session:
+                claim(session, store)
             context = RunContext(
                 experiment=experiment,
                 home=home,

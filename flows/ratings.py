@@ -24,7 +24,7 @@ from urllib.parse import quote
 from db.lineage.labels import RatedGeneration
 from db.models import storable
 from db.nearest import or_nearest, quoted
-from flows.places import Place
+from flows.places import Place, storage_of
 from workers.problems import InputProblem, WorkProblem
 from workers.records import RatingStatus
 from workers.storage import UNFINISHED, sync, whole_folder
@@ -143,7 +143,7 @@ def publish_recorded(home: Path, rated: Iterable[RatedGeneration]) -> list[Rated
         InputProblem: the tree lacks some, and the home cannot be written to.
     """
     gone: list[RatedGeneration] = []
-    here = Place(home.resolve(), own=False)
+    here = Place(home.resolve(), own=False, storage=storage_of(None))
     for each in rated:
         place = (each.experiment, each.arm, each.seed, each.generation)
         if partition(home, *place).is_dir():

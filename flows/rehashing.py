@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from db.models import Checkpoint, CorpusVersion, Shard, Stage
+from db.models import Artifact, Checkpoint, CorpusVersion, Shard, Stage
 from flows.places import Place
 from workers.checkpoints import checkpoint_id
 from workers.corpora.store import open_corpus
@@ -51,21 +51,21 @@ class Tally:
 def check_corpus(row: CorpusVersion, place: Place, tally: Tally) -> Iterator[Finding]:
     """Each shard against the manifest, and the manifest against the row."""
     tally.corpora += 1
-    what, folder = f"corpus {row.digest}", place.located(row.uri)
+    what, folder = named(row), place.located(row.uri)
     yield from _readable(what, folder, _corpus(what, row, folder, tally))
 
 
 def check_checkpoint(row: Checkpoint, place: Place, tally: Tally) -> Iterator[Finding]:
     """Each file against the manifest, and the manifest against the row."""
     tally.checkpoints += 1
-    what, folder = f"checkpoint {row.digest}", place.located(row.uri)
+    what, folder = named(row), place.located(row.uri)
     yield from _readable(what, folder, _checkpoint(what, row, folder, tally))
 
 
 def check_shard(shard: Shard, stage: Stage, place: Place, tally: Tally) -> Iterator[Finding]:
     """The file of a stage's shard against the row."""
     tally.shards += 1
-    yield from _check_file(_named(stage), place.located(shard.uri), shard.digest, tally)
+    yield from _check_file(named(stage), place.located(shard.uri), shard.digest, tally)
 
 
 def check_stage_files(stage: Stage, place: Place, tally: Tally) -> Iterator[Finding]:
@@ -74,7 +74,7 @@ def check_stage_files(stage: Stage, place: Place, tally: Tally) -> Iterator[Find
     A mix has its digest on record. Items have none, so no more can be told of them than that they
     stand and have the frame of a whole Parquet file.
     """
-    what, settings = _named(stage), stage.params.get("settings") or {}
+    what, settings = named(stage), stage.params.get("settings") or {}
     if stage.stage == "evaluate" and stage.output_uri and not settings.get("census"):
         items = place.located(f"{stage.output_uri}/items.parquet")
         yield from _readable(what, items, _items(what, items, tally))
@@ -205,8 +205,11 @@ def _check_file(what: str, path: Path, digest: str, tally: Tally) -> Iterator[Fi
     tally.told(tally)
 
 
-def _named(stage: Stage) -> str:
-    return f"stage {stage.stage} {stage.recipe_id}"
+def named(row: Stage | Artifact) -> str:
+    """What findings call a row."""
+    if isinstance(row, Stage):
+        return f"stage {row.stage} {row.recipe_id}"
+    return f"{row.kind} {row.digest}"
 
 
 def _missing(what: str, path: Path) -> Finding:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from db.lineage.identify import identify
 from db.models import (
     Arm,
     Artifact,
+    Checkpoint,
     CorpusVersion,
     Generated,
     Generation,
@@ -24,7 +26,7 @@ from db.models import (
 )
 from db.sessions import Database
 from flows.leftovers import leftovers, live_leases, standing
-from flows.places import place_at
+from flows.places import Place, place_at
 from flows.rehashing import (
     Finding,
     Tally,
@@ -32,7 +34,9 @@ from flows.rehashing import (
     check_corpus,
     check_shard,
     check_stage_files,
+    named,
 )
+from flows.storing import checked_there
 
 ROWS_AT_ONCE = 200
 # A file is a little older than the clock says on some file systems.
@@ -52,7 +56,9 @@ def verify(
 ) -> Iterator[Finding]:
     """Yield whatever is missing, altered, orphaned or inconsistent, as it is found.
 
-    No transaction stays open while files are hashed, so that a run may go on beside.
+    Of a store its files are checked, each in a copy that goes again; a node's own were verified
+    when they were fetched. No transaction stays open while files are hashed, so that a run may go
+    on beside.
 
     Args:
         database: the record.
@@ -73,19 +79,27 @@ def verify(
             scope = _scope(session, wanted)
         tally.total = _count(session, scope)
     for artifact in _pages(database, _artifacts, scope and scope.artifacts):
-        if isinstance(artifact, CorpusVersion):
-            yield from check_corpus(artifact, place, tally)
-        else:
-            yield from check_checkpoint(artifact, place, tally)
+        yield from checked_there(
+            place, artifact.uri, named(artifact), partial(_check_artifact, artifact, tally=tally)
+        )
     for shard, stage in _shards(database, scope):
-        yield from check_shard(shard, stage, place, tally)
+        check = partial(check_shard, shard, stage, tally=tally)
+        yield from checked_there(place, shard.uri, named(stage), check)
     for stage in _pages(database, _stages, scope and scope.stages):
-        yield from check_stage_files(stage, place, tally)
+        check = partial(check_stage_files, stage, tally=tally)
+        yield from checked_there(place, stage.output_uri or "", named(stage), check)
     if scope is None:
         yield from _orphans(database, home)
         with database.readers() as session:
             for each in inconsistencies(session):
                 yield Finding("inconsistent", each.what, "", each.problem)
+
+
+def _check_artifact(row: Artifact, place: Place, tally: Tally) -> Iterator[Finding]:
+    if isinstance(row, CorpusVersion):
+        yield from check_corpus(row, place, tally)
+    elif isinstance(row, Checkpoint):
+        yield from check_checkpoint(row, place, tally)
 
 
 def _scope(session: Session, wanted: Sequence[str]) -> _Scope:

@@ -112,6 +112,14 @@ class RemoteFiles:
                 return [each[len(root) + 1 :] for each in system.find(f"{root}/{folder}")]
         return []
 
+    def size(self, folder: str) -> int:
+        """Bytes of a file, or of all files below a folder."""
+        with self._explained():
+            system, root = self._system()
+            with suppress(FileNotFoundError):
+                return int(system.du(f"{root}/{folder}"))
+        return 0
+
     def remove(self, names: Sequence[str]) -> None:
         """Remove files, of which many go at once."""
         if not names:

@@ -202,6 +202,10 @@ class SharedStore:
         files.remove([name for name in names if name.endswith((NOTE, f"/{MANIFEST}"))])
         files.remove_folder(key)
 
+    def size(self, path: str | Path) -> int:
+        """Bytes of a file, or of all files in a folder, of the store."""
+        return self._files().size(self.key(path)) if self.url is not None else 0
+
     def probe(self) -> None:
         """Write, read and remove a small object, so that a run begins with a store that works.
 

@@ -1,0 +1,169 @@
+"""`lineage verify`, `gc` and questions of a home whose files are in a store."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+from test_lineage_commands import ask, make_home
+from test_verify_and_gc import corpus_folders, found, new_record, recipe
+
+from db.models import Run
+from db.sessions import Database, open_database
+from flows.housekeeping import collect, removable
+from flows.places import STORAGE_VARIABLE, place_at, storage_of, store_of
+from flows.storing import RECORDS, claim
+from workers.problems import InputProblem
+from workers.sharing import NOTE, SharedStore
+from workers.storage import MANIFEST
+
+ROOMS = ("corpora", "checkpoints", "stages")
+
+
+@pytest.fixture(scope="module")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty record, to copy: the migrations take many times as long."""
+    path = tmp_path_factory.mktemp("migrated") / "palimpsest.db"
+    open_database(f"sqlite:///{path}").dispose()
+    return path
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv(STORAGE_VARIABLE, f"file://{tmp_path}/bucket")
+    return tmp_path / "bucket"
+
+
+@pytest.fixture
+def database(migrated: Path, home: Path, bucket: Path) -> Iterator[Database]:
+    """A finished experiment, all of whose files are in the store and none in the home."""
+    opened = new_record(migrated, home)
+    move_to(store_of(None, home))
+    with opened.readers() as session:
+        claim(session, store_of(None, home))
+    yield opened
+    opened.dispose()
+
+
+def move_to(store: SharedStore) -> None:
+    for room in ROOMS:
+        for folder in Path(store.home, room).glob("*"):
+            for path in (folder, *folder.rglob("*")):
+                if (path / MANIFEST).is_file():
+                    store.publish_folder(path)
+                elif path.is_file() and not (path.parent / MANIFEST).is_file():
+                    store.publish_file(path)
+        shutil.rmtree(Path(store.home, room), ignore_errors=True)
+
+
+def test_the_environment_goes_before_the_config(tmp_path: Path, bucket: Path) -> None:
+    assert storage_of(None) == f"file://{bucket}"
+    assert place_at(f"sqlite:///{tmp_path}/palimpsest.db").storage == f"file://{bucket}"
+
+
+def test_verify_checks_the_files_of_the_store(database: Database, home: Path, bucket: Path) -> None:
+    assert found(database, home) == []
+    assert list(home.rglob("*.parquet")) == []
+    shard = next(iter(corpus_folders(bucket))) / "shard-00000.parquet"
+    shard.write_bytes(b"something else")
+    rated = bucket / "stages" / recipe("rate") / "shard-00000.parquet"
+    rated.with_name(rated.name + NOTE).unlink()
+    weights = next(bucket.glob("checkpoints/*/model.safetensors"))
+    weights.unlink()
+    mix = bucket / "stages" / recipe("train") / "mix" / "mix-00001.parquet"
+    mix.write_bytes(b"something else")
+    said = {(each.kind, each.path) for each in found(database, home)}
+    assert {kind for kind, _ in said} == {"missing", "altered"}
+    assert ("altered", f"file://{shard.parent}") in said
+    assert ("missing", f"file://{rated}") in said
+    assert any(path.startswith(f"file://{mix.parent}") for _, path in said)
+    assert not any(str(home) in path for _, path in said)
+
+
+def test_gc_removes_what_no_row_names_from_the_store(
+    database: Database, home: Path, bucket: Path
+) -> None:
+    before = sorted(bucket.rglob("*"))
+    assert removable(database, home) == []
+    orphan = bucket / "corpora" / ("0" * 64)
+    orphan.mkdir()
+    (orphan / "shard-00000.parquet").write_bytes(b"never finished")
+    person = bucket / "corpora" / "notes"
+    person.mkdir()
+    (person / "mine").touch()
+    [listed] = removable(database, home)
+    assert (listed.path, listed.bytes) == (home / "corpora" / orphan.name, 14)
+    assert f"no row names it, in the store file://{bucket}" in listed.why
+    assert orphan.exists()
+    assert collect(database, home) == [listed]
+    assert not (orphan / "shard-00000.parquet").exists()
+    assert (person / "mine").exists()
+    assert set(before) <= set(bucket.rglob("*"))
+    assert found(database, home) == []
+
+
+def test_gc_refuses_a_store_that_other_records_use(
+    database: Database, home: Path, bucket: Path
+) -> None:
+    orphan = bucket / "corpora" / ("0" * 64)
+    orphan.mkdir()
+    (bucket / RECORDS / "another").touch()
+    for each in (removable, collect):
+        with pytest.raises(InputProblem, match="1 other records have files in this store"):
+            each(database, home)
+    shutil.rmtree(bucket / RECORDS)
+    with pytest.raises(InputProblem, match="unknown other records"):
+        collect(database, home)
+    assert orphan.exists()
+
+
+def test_gc_refuses_a_store_of_which_the_record_names_nothing(
+    migrated: Path, home: Path, bucket: Path, tmp_path: Path
+) -> None:
+    new_record(migrated, home).dispose()
+    move_to(store_of(None, home))
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    shutil.copy(migrated, empty / "palimpsest.db")
+    record = open_database(f"sqlite:///{empty}/palimpsest.db")
+    with record.sessions.begin() as session:
+        session.add(Run(run_id="first", command="", versions={}, host_kind={}))
+    with record.readers() as session:
+        claim(session, store_of(None, empty))
+    with pytest.raises(InputProblem, match="names none of"):
+        collect(record, empty)
+    record.dispose()
+
+
+QUESTIONS = (
+    ("lineage", "document", "a", "--json"),
+    ("lineage", "document", "b", "--json"),
+    ("lineage", "taint", "books", "--json"),
+    ("compare", "demo:control:1", "demo:revise:1", "--json"),
+)
+
+
+def test_questions_have_the_same_answers_from_the_store(tmp_path: Path, bucket: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    make_home(home)
+    before = [ask(home, *words) for words in QUESTIONS]
+    move_to(store_of(None, home))
+    assert [ask(home, *words) for words in QUESTIONS] == before
+
+
+def test_a_run_is_known_by_its_record_wherever_that_is_copied(
+    database: Database, home: Path, bucket: Path
+) -> None:
+    with database.readers() as session:
+        first = session.scalars(select(Run.run_id).order_by(Run.id)).first()
+        claim(session, store_of(None, home))
+    assert [path.name for path in (bucket / RECORDS).iterdir()] == [first]
