@@ -26,6 +26,7 @@ def main() -> None:
     parts = {
         "loop": loop,
         "schedule": schedule,
+        "manners": manners,
         "refusals": refusals,
         "speed": speed,
     }
@@ -147,6 +148,40 @@ def _scheduled_run(cluster: Cluster, deployment: str) -> str:
             return fired[0]["id"]
         time.sleep(2)
     raise CheckFailed("the cron schedule fired no run in four minutes")
+
+
+def manners(cluster: Cluster, config: str) -> list[str]:
+    """A cancelled run can be gone on with, and one that overlaps another changes nothing."""
+    name = f"manners-{int(time.time())}"
+    overrides = [f"name={name}", "seeds=[7]", "generations=2"]
+    asked = {"config": f"{config}.yaml", "overrides": overrides}
+    first = cluster.submit("bootstrap", **asked)
+    _wait_for_work(cluster, name)
+    second = cluster.wait(cluster.submit("bootstrap", **asked), 300)
+    check(second["name"] == "Overlapping", f"the second run ended as {second}")
+    cancelling = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
+    cluster.api("POST", f"/flow_runs/{first}/set_state", cancelling)
+    state = cluster.wait(first, 180)
+    check(state["type"] == "CANCELLED", f"the cancelled run ended as {state}")
+    [run_row] = cluster.sql(
+        "SELECT r.outcome FROM runs r JOIN experiments e ON e.id = r.experiment_id "
+        f"WHERE e.name = '{name}'"
+    )
+    check(run_row["outcome"] == "interrupted", f"on record the run is {run_row['outcome']}")
+    cluster.finish(cluster.submit("bootstrap", **asked))
+    return ["an overlapping run changed nothing", "a cancelled run went on"]
+
+
+def _wait_for_work(cluster: Cluster, name: str) -> None:
+    asked = (
+        "SELECT s.id FROM stages s JOIN runs r ON r.id = s.run_id JOIN experiments e "
+        f"ON e.id = r.experiment_id WHERE e.name = '{name}' AND s.stage = 'rate'"
+    )
+    for _ in range(120):
+        if cluster.sql(asked):
+            return
+        time.sleep(1)
+    raise CheckFailed(f"{name}: nothing was rated in two minutes")
 
 
 def refusals(cluster: Cluster, config: str) -> list[str]:
