@@ -70,6 +70,7 @@ def check_all(experiment: Experiment | None, home: Path, url: str) -> list[Check
         ("disk", partial(_disk, home)),
         ("file system", partial(_filesystem, home, url)),
         ("database", partial(_database, home, url)),
+        ("storage", partial(_storage, experiment, home)),
         ("ray cluster", partial(_ray, experiment)),
         ("prefect server", _prefect),
     ]
@@ -260,6 +261,18 @@ def _database(home: Path, url: str) -> Check:
     found = f"{state.kind} schema {state.found}, this program has {state.expected}"
     fix = fixes.get(state.kind, "")
     return _judge(name, f"schema {state.kind}", (bool(fix), "failure", found, fix))
+
+
+def _storage(experiment: Experiment | None, home: Path) -> Check:
+    from flows.places import store_of
+    from workers.problems import InputProblem, WorkProblem
+
+    try:
+        store = store_of(experiment, home)
+        store.probe()
+    except (InputProblem, WorkProblem) as problem:
+        return Check("storage", "failure", str(problem), "mend what it says, or leave it out")
+    return Check("storage", "ok", store.url or "the home folder, which every node must see")
 
 
 def _ray(experiment: Experiment | None) -> Check:

@@ -13,6 +13,7 @@ from test_verify_and_gc import corpus_folders, found, new_record, recipe
 
 from db.models import Run
 from db.sessions import Database, open_database
+from flows.doctor import Check, check_all
 from flows.housekeeping import collect, removable
 from flows.places import STORAGE_VARIABLE, place_at, storage_of, store_of
 from flows.storing import RECORDS, claim
@@ -158,6 +159,21 @@ def test_questions_have_the_same_answers_from_the_store(tmp_path: Path, bucket: 
     before = [ask(home, *words) for words in QUESTIONS]
     move_to(store_of(None, home))
     assert [ask(home, *words) for words in QUESTIONS] == before
+
+
+def test_the_doctor_tries_the_store(
+    tmp_path: Path, bucket: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def storage() -> Check:
+        found = check_all(None, tmp_path, f"sqlite:///{tmp_path}/palimpsest.db")
+        return next(each for each in found if each.name == "storage")
+
+    monkeypatch.setattr("flows.doctor._transformers_loads", lambda: Check("t", "ok", ""))
+    assert (storage().status, storage().found) == ("ok", f"file://{bucket}")
+    monkeypatch.setenv(STORAGE_VARIABLE, "gs://bucket")
+    assert storage().status == "failure" and "gcsfs" in storage().found
+    monkeypatch.delenv(STORAGE_VARIABLE)
+    assert storage().status == "ok"
 
 
 def test_a_run_is_known_by_its_record_wherever_that_is_copied(
