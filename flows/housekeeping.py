@@ -30,6 +30,7 @@ from flows.leftovers import (
 from flows.places import RECORD_FILE, ROOMS, place_at, recorded_home, store_of
 from flows.storing import leftovers_there
 from workers.problems import InputProblem, WorkProblem
+from workers.sharing import SharedStore
 from workers.storage import UNFINISHED
 
 LOCK_WAIT_S = 30.0
@@ -59,7 +60,7 @@ def removable(database: Database, home: Path, *, all_failed: bool = False) -> li
             what = f"{arm.experiment.name}:{arm.name}:{arm.seed}"
             raise LeaseHeld(what, lease.holder, lease.host, lease.pid, lease.acquired_at)
         spent = spent_stages(session, all_failed=all_failed)
-        gone = _gone(session, database, home, found, spent)
+        gone = _gone_here(session, database, store, found, spent)
         there = list(leftovers_there(session, store, spent))
     listed = [Removable(each.path, each.why, _size(each.path)) for each in gone]
     return [*listed, *(Removable(each.path, each.why, store.size(each.path)) for each in there)]
@@ -88,7 +89,7 @@ def collect(database: Database, home: Path, *, all_failed: bool = False) -> list
         grant = _take_every_lease(session)
         spent = spent_stages(session, all_failed=all_failed)
         # Listed and asked for under the leases: nobody adds a file or a row meanwhile.
-        gone = _gone(session, database, home, standing(home), spent)
+        gone = _gone_here(session, database, store, standing(home), spent)
         there = list(leftovers_there(session, store, spent))
         _forget_shards(session, spent, [*gone, *there])
         for each in there:
@@ -119,6 +120,23 @@ def _take_every_lease(session: Session) -> LeaseGrant:
         ttl_s=TTL_S,
         steal=holder_is_dead,
     )
+
+
+def _gone_here(
+    session: Session,
+    database: Database,
+    store: SharedStore,
+    found: Standing,
+    spent: dict[str, int],
+) -> list[Leftover]:
+    """What can go from this node's home; with a store, nothing where the home may be another's."""
+    try:
+        return _gone(session, database, Path(store.home), found, spent)
+    except InputProblem:
+        # Of a store every node has a cache of its own, under any path: it is left as it is.
+        if store.url is None:
+            raise
+        return []
 
 
 def _gone(

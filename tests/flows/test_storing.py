@@ -111,6 +111,21 @@ def test_gc_removes_what_no_row_names_from_the_store(
     assert found(database, home) == []
 
 
+def test_gc_leaves_a_cache_alone_that_may_be_another_record_s(
+    database: Database, home: Path, bucket: Path, tmp_path: Path
+) -> None:
+    """The record of this home is asked about another node's, under another path."""
+    store_of(None, home).fetch(corpus_folders(bucket)[0].as_posix().replace(str(bucket), str(home)))
+    cache = tmp_path / "cache"
+    shutil.copytree(home / "corpora", cache / "corpora")
+    mine = cache / "corpora" / ("2" * 64)
+    mine.mkdir()
+    orphan = bucket / "corpora" / ("0" * 64)
+    orphan.mkdir()
+    assert [each.path.name for each in collect(database, cache)] == [orphan.name]
+    assert mine.exists() and not orphan.exists()
+
+
 def test_gc_refuses_a_store_that_other_records_use(
     database: Database, home: Path, bucket: Path
 ) -> None:
