@@ -244,8 +244,11 @@ class Training(Section):
     """Decoupled weight decay."""
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
     """Gradients are clipped to this norm."""
-    num_gpus: Annotated[int, Field(ge=0)] = 0
-    """GPUs reserved for the trainer."""
+    workers: Positive = 1
+    """Processes that share each step's rows (data parallel), each with `threads` cores and, where
+    that is set, `num_gpus` GPUs, on any nodes of the cluster; part of the numerics class."""
+    num_gpus: Annotated[int, Field(ge=0, le=1)] = 0
+    """GPUs of each trainer's process: 0 or 1. For more, raise `workers`."""
 
 
 class Skills(Section):

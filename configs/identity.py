@@ -25,6 +25,7 @@ STAGE_FIELDS: dict[str, tuple[str, ...]] = {
 # Fields inside those sections that do not change a result, or that stand for a content digest.
 PLACEMENT = (
     "training.threads",
+    "training.workers",
     "training.num_gpus",
     "evaluation.batch",
     "corpus.path",
@@ -55,6 +56,10 @@ EXTENDABLE = (
 )
 
 
+# Fields that a record of an earlier version lacks, with what they meant before they were there.
+_SINCE: dict[str, Any] = {"training.workers": 1}
+
+
 def stage_settings(experiment: Experiment, stage: str) -> dict[str, Any]:
     """The settings on which a stage's result depends, by field name."""
     settings = {field: plain(_get(experiment, field)) for field in STAGE_FIELDS[stage]}
@@ -82,7 +87,11 @@ def differing_fields(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str
 
 def forks(difference: Mapping[str, tuple[Any, Any]]) -> dict[str, tuple[Any, Any]]:
     """The part of a difference that cannot be an extension of the same experiment."""
-    return {name: values for name, values in difference.items() if not _extends(name, *values)}
+    return {
+        name: values
+        for name, values in difference.items()
+        if not _extends(name, *values) and values != (None, _SINCE.get(name))
+    }
 
 
 def _extends(name: str, old: Any, new: Any) -> bool:

@@ -117,7 +117,10 @@ class RunContext:
         from workers.cluster import connect
 
         settings = self.experiment
-        cpus = settings.engine.actors * settings.engine.threads + settings.training.threads
+        # Workers of a training job are started by another process, which takes a core too.
+        trainers = settings.training.workers
+        training = settings.training.threads * trainers + (trainers > 1)
+        cpus = settings.engine.actors * settings.engine.threads + training
         connect(cluster_address(settings.placement.ray_address), cpus)
 
     def cluster(self) -> ClusterNodes | None:

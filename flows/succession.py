@@ -124,7 +124,7 @@ def _train(
             home=str(context.home),
             store=context.store,
         )
-        made = _remotely(context, train, spec, settings.training.num_gpus)
+        made = _remotely(context, train, spec, together=settings.training.workers > 1)
         # What it was before post-training: generation 0 was the configured model itself.
         before = made.corpus_stage if mix else parent
         meta = {
@@ -146,8 +146,12 @@ def _train(
         uris = (output.uri, *(between[1:] if between else ()))
         return all(_is_whole(context, context.located(uri)) for uri in uris)
 
-    threads = settings.training.threads
-    return perform(context, row, recipe, work, whole, lambda: numerics_class(context, threads))
+    return perform(context, row, recipe, work, whole, lambda: _numerics_of_training(context))
+
+
+def _numerics_of_training(context: RunContext) -> dict[str, Any]:
+    settings = context.experiment.training
+    return numerics_class(context, settings.threads, settings.workers)
 
 
 def _trained(context: RunContext, done: Finished) -> CheckpointRef:
@@ -170,7 +174,7 @@ def _is_whole(context: RunContext, uri: str) -> bool:
 def _record_checkpoints(context: RunContext, recipe: Recipe, made: Any, session: Session) -> None:
     """Record the trained model and, where its training had two stages, the one between them."""
     parent = find_checkpoint(session, recipe.inputs["checkpoint"])
-    numerics = numerics_class(context, context.experiment.training.threads)
+    numerics = _numerics_of_training(context)
     read = (("trained_on", recipe.inputs["corpus"]), ("mixed_from", recipe.inputs["corpus0"]))
     for each in (made.corpus_stage, made.checkpoint):
         if each is None:
@@ -225,7 +229,7 @@ def evaluate_model(context: RunContext, arm: ArmState, index: int) -> None:
             out=str(out),
             store=context.store,
         )
-        rows = _remotely(context, evaluate, spec, settings.training.num_gpus)
+        rows = _remotely(context, evaluate, spec)
         record = partial(_record_rows, find_checkpoint, checkpoint.id, recipe.id, rows)
         return Finished(recipe.id, str(out), {"metrics": len(rows)}, costs(began), record)
 
@@ -334,11 +338,21 @@ def _write_rows(session: Session, subject: Any, recipe_id: str, rows: list[Metri
     record_evaluations(session, subject, held, recipe_id=recipe_id)
 
 
-def _remotely(context: RunContext, function: Callable[[S, Any], T], spec: S, gpus: float) -> T:
-    """Run a long job on Ray and show its progress."""
+def _remotely(
+    context: RunContext, function: Callable[[S, Any], T], spec: S, *, together: bool = False
+) -> T:
+    """Run a long job on Ray and show its progress.
+
+    Args:
+        context: the run.
+        function: the job.
+        spec: what it is given.
+        together: whether it starts processes of its own for the work, which reserve what they need.
+    """
     from workers.remote import run_remote
 
     context.connect_ray()
+    settings = context.experiment.training
     began = {"": time.monotonic()}
 
     def show(what: str, done: int, total: int, figures: dict[str, Any]) -> None:
@@ -356,8 +370,8 @@ def _remotely(context: RunContext, function: Callable[[S, Any], T], spec: S, gpu
     return run_remote(
         function,
         spec,
-        cpus=context.experiment.training.threads,
-        gpus=gpus,
+        cpus=1 if together else settings.threads,
+        gpus=0 if together else settings.num_gpus,
         progress=show,
         say=context.say,
         wait_s=context.experiment.engine.wait_s,

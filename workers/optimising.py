@@ -70,6 +70,9 @@ def run_stage(
 ) -> float:
     """Train a model in place and return the mean loss over its last quarter of steps, about.
 
+    In each of `training.workers` processes of one process group, the same is called: each takes its
+    share of every step's passes, and all end with the same weights.
+
     Raises:
         WorkProblem: the loss or a weight is no number, or the GPU's memory is too small.
     """
@@ -79,7 +82,7 @@ def run_stage(
         trainer = (_RowTrainer if plan.settings.loss == "rows" else Trainer)(
             model=model,
             args=_arguments(plan, training, seed, folder),
-            train_dataset=_Passes(plan, training.window),
+            train_dataset=_Passes(plan, training.window, training.workers),
             data_collator=_only,
             optimizers=_optimisers(model, plan, training),
             callbacks=[watcher],
@@ -106,7 +109,7 @@ def _arguments(plan: StagePlan, training: Training, seed: int, folder: str) -> T
         output_dir=folder,
         max_steps=plan.steps,
         per_device_train_batch_size=1,
-        gradient_accumulation_steps=passes_of(plan.settings.batch_tokens),
+        gradient_accumulation_steps=passes_of(plan.settings.batch_tokens, training.workers),
         max_grad_norm=training.max_grad_norm,
         bf16=training.dtype == "bfloat16",
         use_cpu=training.num_gpus == 0,
@@ -121,6 +124,7 @@ def _arguments(plan: StagePlan, training: Training, seed: int, folder: str) -> T
         remove_unused_columns=False,
         dataloader_num_workers=0,
         dataloader_pin_memory=False,
+        ddp_find_unused_parameters=False,
         accelerator_config={"dispatch_batches": False, "split_batches": False},
     )
 
@@ -143,17 +147,23 @@ def _optimisers(model: Any, plan: StagePlan, training: Training) -> tuple[AdamW,
 
 
 class _Passes(IterableDataset[Batch]):
-    """The passes of every step, in order."""
+    """The passes of every step, in order.
 
-    def __init__(self, plan: StagePlan, window: int) -> None:
+    Several workers take them in turn: the trainer's loader leaves each every so-manieth. All of
+    them have as many, for which a step may end in passes of padding alone.
+    """
+
+    def __init__(self, plan: StagePlan, window: int, workers: int) -> None:
         self._plan = plan
         self._window = window
+        self._workers = workers
 
     def __iter__(self) -> Iterator[Batch]:
         step_tokens = self._plan.settings.batch_tokens
+        count = passes_of(step_tokens, self._workers) * self._workers
         for rows in split_steps(self._plan.rows(), step_tokens):
             weighed = self._plan.settings.loss == "rows"
-            yield from passes(rows, self._window, passes_of(step_tokens), weighed=weighed)
+            yield from passes(rows, self._window, count, weighed=weighed)
 
 
 class _RowTrainer(Trainer):
@@ -180,6 +190,8 @@ class _RowTrainer(Trainer):
         loss = (losses * weights[:, 1:].flatten()).sum()
         if not self.model_accepts_loss_kwargs or num_items_in_batch is None:
             loss = loss * passes_a_step
+        # Gradients are meant over workers, and each worker's passes are a share of the sum.
+        loss = loss * self.args.world_size
         return (loss, outputs) if return_outputs else loss
 
 

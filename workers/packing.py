@@ -42,9 +42,9 @@ def steps_of(tokens: int, step_tokens: int) -> int:
     return -(-tokens // step_tokens)
 
 
-def passes_of(step_tokens: int) -> int:
-    """Number of passes that each step takes."""
-    return -(-step_tokens // PASS_TOKENS)
+def passes_of(step_tokens: int, workers: int = 1) -> int:
+    """Number of passes that each step takes in each of so many workers."""
+    return -(-step_tokens // (PASS_TOKENS * workers))
 
 
 def split_steps(rows: Iterable[Row], step_tokens: int) -> Iterator[list[Row]]:

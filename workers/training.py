@@ -68,42 +68,81 @@ class TrainResult:
 def train(spec: TrainSpec, progress: Progress) -> TrainResult:
     """Train and publish model n+1.
 
-    Equal specs give equal bytes in one numerics class: same threads, same kind of processor.
+    Equal specs give equal bytes in one numerics class: same threads and workers, same kind of
+    processor. Several workers are processes of their own, which this one starts and waits for.
 
     Raises:
         InputProblem: settings that do not fit together, or exemplars that cannot be used.
         WorkProblem: the loss is no number, memory is short, or the disk is full.
     """
+    if spec.training.workers > 1:
+        from workers.data_parallel import train_together
+
+        fetch_inputs(spec)
+        return train_together(spec, make_mix(spec, progress), progress)
     with settled(spec.training.threads):
-        _fetch(spec)
-        tokenizer = load_tokenizer(spec.parent)
-        prompts = Prompts(spec.prompt_file, spec.principles, tokenizer)
-        model = _start(spec)
-        _check(spec, model)
-        lessons = _lessons(spec, prompts)
-        mix = build_mix(spec.mix, progress) if spec.mix is not None else None
-        if mix is not None:
-            spec.store.publish_folder(mix.uri)
-        plans = list(_plans(spec, mix, lessons))
-        about = {"parent": spec.parent.id, "mix": mix and mix.digest, "seed": spec.seed}
-        began = time.monotonic()
-        losses: dict[str, float] = {}
-        corpus_stage = None
-        for number, plan in enumerate(plans):
-            losses[plan.name] = run_stage(model, plan, spec.training, spec.seed, progress)
-            if number < len(plans) - 1:
-                corpus_stage = publish_model(model, tokenizer, Path(spec.home), about)
-                spec.store.publish_folder(corpus_stage.uri)
-        seconds = time.monotonic() - began
-        checkpoint = publish_model(model, tokenizer, Path(spec.home), about)
-        spec.store.publish_folder(checkpoint.uri)
+        return fit(spec, lambda: make_mix(spec, progress), progress, publish=publisher(spec))
+
+
+def fit(
+    spec: TrainSpec,
+    mix_of: Callable[[], MixRef | None],
+    progress: Progress,
+    publish: Callable[[Any, Any, dict[str, Any]], CheckpointRef],
+) -> TrainResult:
+    """Train in this process, alone or as one of several that do the same.
+
+    Args:
+        spec: what is made.
+        mix_of: gives the mix; called once the settings have been checked.
+        progress: called with how far it is.
+        publish: takes a model, its tokenizer and what is known about it, and keeps it.
+    """
+    fetch_inputs(spec)
+    tokenizer = load_tokenizer(spec.parent)
+    prompts = Prompts(spec.prompt_file, spec.principles, tokenizer)
+    model = _start(spec)
+    _check(spec, model)
+    lessons = _lessons(spec, prompts)
+    mix = mix_of()
+    plans = list(_plans(spec, mix, lessons))
+    about = {"parent": spec.parent.id, "mix": mix and mix.digest, "seed": spec.seed}
+    began = time.monotonic()
+    losses: dict[str, float] = {}
+    corpus_stage = None
+    for number, plan in enumerate(plans):
+        losses[plan.name] = run_stage(model, plan, spec.training, spec.seed, progress)
+        if number < len(plans) - 1:
+            corpus_stage = publish(model, tokenizer, about)
+    seconds = time.monotonic() - began
+    checkpoint = publish(model, tokenizer, about)
     tokens = sum(plan.tokens for plan in plans)
     return TrainResult(
         checkpoint, corpus_stage, mix, tokens, losses, tokens / max(seconds, 1e-9), seconds
     )
 
 
-def _fetch(spec: TrainSpec) -> None:
+def make_mix(spec: TrainSpec, progress: Progress) -> MixRef | None:
+    """Write the tokens of the corpus stage down, if there is one, where every node reads them."""
+    if spec.mix is None:
+        return None
+    mix = build_mix(spec.mix, progress)
+    spec.store.publish_folder(mix.uri)
+    return mix
+
+
+def publisher(spec: TrainSpec) -> Callable[[Any, Any, dict[str, Any]], CheckpointRef]:
+    """Publishes models in the home, where every node reads them."""
+
+    def publish(model: Any, tokenizer: Any, about: dict[str, Any]) -> CheckpointRef:
+        made = publish_model(model, tokenizer, Path(spec.home), about)
+        spec.store.publish_folder(made.uri)
+        return made
+
+    return publish
+
+
+def fetch_inputs(spec: TrainSpec) -> None:
     """Have what is read here on this node, whichever node made it."""
     corpora = (spec.mix.corpus, spec.mix.corpus0) if spec.mix is not None else ()
     for each in (spec.parent, *corpora):
@@ -131,10 +170,6 @@ def _check(spec: TrainSpec, model: Any) -> None:
         raise ValueError("the mix was planned for another window")
     if spec.mix is None and spec.skills is None:
         raise ValueError("there is nothing to train on")
-    if settings.num_gpus > 1:
-        raise InputProblem(
-            f"training.num_gpus: {settings.num_gpus}, and the trainer uses one GPU; set 0 or 1"
-        )
     if settings.num_gpus and not torch.cuda.is_available():
         raise InputProblem(
             "training.num_gpus: 1, and PyTorch finds no GPU here; set 0, or look with `palimpsest "

@@ -10,61 +10,17 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from training_demo import written
+from training_demo import TRAINING, written
 
-from configs.experiment import Skills, Stage, Training
-from configs.principles import Principles
-from configs.prompts import PromptFile
+from configs.experiment import Stage
 from workers import optimising
 from workers.checkpoints import CheckpointRef, load_model, open_checkpoint
-from workers.corpora.store import CorpusRef, iterate
-from workers.mixing import MixSpec
+from workers.corpora.store import iterate
 from workers.packing import reply_row
 from workers.problems import InputProblem, WorkProblem
 from workers.records import Exemplar, text_digest
-from workers.skills import SkillsSet, load_skills
+from workers.skills import SkillsSet
 from workers.training import TrainResult, TrainSpec, train
-
-TRAINING = Training(
-    corpus=Stage(tokens=4000, learning_rate=4e-3, batch_tokens=512, warmup_steps=2),
-    skills=Stage(tokens=3000, learning_rate=2e-3, batch_tokens=512, warmup_steps=2),
-    window=128,
-    threads=1,
-)
-
-
-@pytest.fixture
-def spec(
-    corpus: CorpusRef,
-    tiny: CheckpointRef,
-    prompt_file: PromptFile,
-    principles: Principles,
-    tmp_path: Path,
-) -> TrainSpec:
-    mix = MixSpec(
-        corpus=corpus,
-        corpus0=corpus,
-        excluded=frozenset(),
-        tokens=TRAINING.corpus.tokens,
-        real_floor=0.0,
-        window=TRAINING.window,
-        seed=0,
-        checkpoint=tiny,
-        prompt_file=prompt_file,
-        principles=principles,
-        out=str(tmp_path / "mix"),
-    )
-    return TrainSpec(
-        parent=tiny,
-        reinitialise=False,
-        mix=mix,
-        skills=load_skills(Skills(exemplars=60)),
-        prompt_file=prompt_file,
-        principles=principles,
-        training=TRAINING,
-        seed=0,
-        home=str(tmp_path / "home"),
-    )
 
 
 def run(spec: TrainSpec) -> TrainResult:
@@ -243,7 +199,6 @@ def test_exemplars_that_cannot_be_used_are_named_before_training(spec: TrainSpec
     [
         ({"window": 512}, r"training\.corpus\.batch_tokens: 500 is less than training\.window"),
         ({"window": 400}, r"training\.window: 400 is more than the 256 tokens"),
-        ({"num_gpus": 2}, r"training\.num_gpus: 2, and the trainer uses one"),
     ],
 )
 def test_settings_that_do_not_fit_together_are_refused(

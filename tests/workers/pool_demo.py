@@ -44,6 +44,8 @@ class Upper:
     """A file whose absence makes it fail once for each shard."""
     die: str = ""
     """A file whose absence makes its process die once for each shard."""
+    meet: str = ""
+    """A folder in which two processes must have shown themselves before the second part ends."""
     slow_s: float = 0.0
     full: bool = False
 
@@ -53,6 +55,8 @@ class Upper:
 
     def run(self, engine, part: Part) -> pa.Table:
         time.sleep(self.slow_s)
+        if self.meet:
+            self._meet(Path(self.meet))
         if self.full:
             raise WorkProblem("no space is left on the disk")
         documents = self.documents(part)
@@ -68,6 +72,13 @@ class Upper:
                     os.kill(os.getpid(), signal.SIGKILL)
                 raise RuntimeError("a fault that comes and goes")
         return pa.table({"text": [each.text.upper() for each in documents]})
+
+    def _meet(self, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
+        alone = not any(folder.iterdir())
+        (folder / str(os.getpid())).touch()
+        while not alone and len(list(folder.iterdir())) < 2:
+            time.sleep(0.1)
 
     def give_up(self, part: Part, why: str) -> pa.Table:
         return pa.table({"text": ["GIVEN UP" for _ in self.documents(part)]})
