@@ -54,7 +54,11 @@ def leftovers_there(
         Path(store.home, room, name) for room in ROOMS for name in sorted(files.names(room))
     )
     ours = {path for path in folders if is_ours(path)}
-    gone = [each for each in leftovers(session, Standing(folders, ()), spent=spent) if each.ours]
+    gone = [
+        each
+        for each in leftovers(session, Standing(folders, ()), spent=spent)
+        if each.ours and files.below(store.key(each.path))
+    ]
     if not gone:
         return
     records = files.names(RECORDS)

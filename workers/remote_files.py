@@ -105,11 +105,12 @@ class RemoteFiles:
         return set()
 
     def below(self, folder: str) -> list[str]:
-        """Names of all files below a folder."""
+        """Names of all files below a folder; some servers keep folders that have none."""
         with self._explained():
             system, root = self._system()
             with suppress(FileNotFoundError):
-                return [each[len(root) + 1 :] for each in system.find(f"{root}/{folder}")]
+                found = system.find(f"{root}/{folder}", detail=True)
+                return [name[len(root) + 1 :] for name in found if found[name]["type"] == "file"]
         return []
 
     def size(self, folder: str) -> int:

@@ -65,6 +65,13 @@ def move_to(store: SharedStore) -> None:
         shutil.rmtree(Path(store.home, room), ignore_errors=True)
 
 
+def left_over(bucket: Path) -> Path:
+    folder = bucket / "corpora" / ("0" * 64)
+    folder.mkdir()
+    (folder / "shard-00000.parquet").write_bytes(b"never finished")
+    return folder
+
+
 def test_the_environment_goes_before_the_config(tmp_path: Path, bucket: Path) -> None:
     assert storage_of(None) == f"file://{bucket}"
     assert place_at(f"sqlite:///{tmp_path}/palimpsest.db").storage == f"file://{bucket}"
@@ -94,9 +101,7 @@ def test_gc_removes_what_no_row_names_from_the_store(
 ) -> None:
     before = sorted(bucket.rglob("*"))
     assert removable(database, home) == []
-    orphan = bucket / "corpora" / ("0" * 64)
-    orphan.mkdir()
-    (orphan / "shard-00000.parquet").write_bytes(b"never finished")
+    orphan = left_over(bucket)
     person = bucket / "corpora" / "notes"
     person.mkdir()
     (person / "mine").touch()
@@ -120,8 +125,7 @@ def test_gc_leaves_a_cache_alone_that_may_be_another_record_s(
     shutil.copytree(home / "corpora", cache / "corpora")
     mine = cache / "corpora" / ("2" * 64)
     mine.mkdir()
-    orphan = bucket / "corpora" / ("0" * 64)
-    orphan.mkdir()
+    orphan = left_over(bucket)
     assert [each.path.name for each in collect(database, cache)] == [orphan.name]
     assert mine.exists() and not orphan.exists()
 
@@ -129,8 +133,7 @@ def test_gc_leaves_a_cache_alone_that_may_be_another_record_s(
 def test_gc_refuses_a_store_that_other_records_use(
     database: Database, home: Path, bucket: Path
 ) -> None:
-    orphan = bucket / "corpora" / ("0" * 64)
-    orphan.mkdir()
+    orphan = left_over(bucket)
     (bucket / RECORDS / "another").touch()
     for each in (removable, collect):
         with pytest.raises(InputProblem, match="1 other records have files in this store"):
