@@ -149,7 +149,8 @@ def _unattended(experiment: Experiment, until: int, hours: float) -> State[Any]:
     if held := _held(state):
         why = f"{held} This run changed nothing: let the other one end, or cancel it."
         return Cancelled(name="Overlapping", message=why)
-    return state
+    # A state of its own: of another flow's, Prefect would only say that it failed.
+    return State(type=state.type, name=state.name, message=state.message)
 
 
 def _held(state: State[Any]) -> LeaseHeld | None:

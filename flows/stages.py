@@ -100,6 +100,8 @@ def perform(
             context.reporter.reused += 1
             return output
         context.reporter.step(f"  {recipe.stage}: recorded, but its files are gone; doing it again")
+    # Asked before the write: on a cluster the nodes say it, and a run that joins them writes too.
+    arithmetic = numerics() if numerics else None
     with context.write() as session:
         stage = start_stage(
             session,
@@ -108,7 +110,7 @@ def perform(
             algorithm_version=recipe.version,
             params=recipe.params,
             run=context.run,
-            numerics_class=numerics() if numerics else None,
+            numerics_class=arithmetic,
         )
     output = _work_or_note(context, stage, work)
     with context.write() as session:
