@@ -41,8 +41,8 @@ DATABASE_MEMORY=1g
 
 # A store that all nodes reach, once there are nodes on other machines: an fsspec URL such as
 # s3://bucket/prefix. The keys are the two lines of the secret object_store. The server of this
-# compose file (COMPOSE_PROFILES=object-store) is s3://palimpsest/home at http://object-store:8333; no
-# endpoint means Amazon's.
+# compose file (COMPOSE_PROFILES=object-store) is s3://palimpsest/home at http://object-store:8333;
+# no endpoint means Amazon's.
 PALIMPSEST_STORAGE=
 AWS_ENDPOINT_URL=
 AWS_REGION=us-east-1

@@ -16,14 +16,16 @@ from prefect.states import Cancelled, Completed
 from pydantic import Field
 
 from configs.experiment import Experiment
-from configs.loading import experiment_file, load
-from db.problems import LeaseHeld
+from configs.loading import ConfigProblem, experiment_file, load
+from db.problems import DatabaseProblem, LeaseHeld
 from flows.bootstrap import advance
 from flows.lease import TTL_S
 from flows.nightly import last_generation, next_turns
 from flows.upkeep import collect_home, verify_home
-from workers.problems import WorkProblem
+from workers.problems import InputProblem, WorkProblem
 
+PROBLEMS = (ConfigProblem, InputProblem, WorkProblem, DatabaseProblem, TimeoutError)
+"""How an experiment can fail; the others of the night still have their turn."""
 MOST_STARTS = 5
 """A run whose process is lost is started again, but not for ever."""
 
@@ -65,14 +67,16 @@ def nightly_generation(
     turns, idle = next_turns(experiments or [], beyond=beyond)
     for name, why in idle.items():
         get_run_logger().info("%s: nothing to do: %s", name, why)
-    done, failed = [], []
+    done: list[str] = []
+    failed: list[str] = []
     for turn in turns:
         name = turn.experiment.name
-        state = _unattended(turn.experiment, turn.until, hours)
-        if state.is_completed():
-            done.append(f"{name} is at generation {turn.until}")
-        else:
-            failed.append(f"{name}: {state.name}: {state.message}")
+        try:
+            state = _unattended(turn.experiment, turn.until, hours)
+        except PROBLEMS as problem:
+            failed.append(f"{name}: {problem}")
+            continue
+        done.append(f"{name}: {state.message}" if state.is_cancelled() else str(state.message))
     if failed:
         raise WorkProblem(f"{len(failed)} of {len(turns)} experiments: " + "; ".join(failed))
     return Completed(message="; ".join(done) or "nothing to do: every arm is finished or stopped")
@@ -142,20 +146,13 @@ def _unattended(experiment: Experiment, until: int, hours: float) -> State[Any]:
     def turn() -> None:
         advance(experiment, until)
 
-    state: State[Any] = turn(return_state=True)
-    if _held(state):
+    try:
+        turn()
+    except LeaseHeld:
         time.sleep(TTL_S * 1.1)
-        state = turn(return_state=True)
-    if held := _held(state):
-        why = f"{held} This run changed nothing: let the other one end, or cancel it."
-        return Cancelled(name="Overlapping", message=why)
-    # A state of its own: of another flow's, Prefect would only say that it failed.
-    return State(type=state.type, name=state.name, message=state.message)
-
-
-def _held(state: State[Any]) -> LeaseHeld | None:
-    """The refusal of a lease, if that is how a flow ended."""
-    if not state.is_failed():
-        return None
-    cause = state.result(raise_on_failure=False)
-    return cause if isinstance(cause, LeaseHeld) else None
+        try:
+            turn()
+        except LeaseHeld as held:
+            why = f"{held}. This run changed nothing: let the other one end, or cancel it."
+            return Cancelled(name="Overlapping", message=why)
+    return Completed(message=f"{experiment.name} is at generation {until}")
