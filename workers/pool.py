@@ -94,7 +94,9 @@ class EnginePool:
         self.config = config
         self.start_s = 0.0
         """Seconds spent waiting for engines since `take_start_s` was last called."""
-        self._members = Members(config, terms or Terms())
+        terms = terms or Terms()
+        self._say = terms.say
+        self._members = Members(config, terms)
 
     @property
     def info(self) -> EngineInfo | None:
@@ -195,6 +197,8 @@ class EnginePool:
     ) -> None:
         """Try a failed part again, split it, or give its one document up."""
         shard = state[part.shard]
+        rows = f"shard {part.shard}, documents {part.start} to {part.stop - 1}"
+        self._say(f"  {rows}: try {part.attempt} failed: {failure.why[:300]}")
         if failure.lost:
             shard.losses += 1
             if shard.losses <= (LOST_WITH_NODE if failure.with_node else LOST_ALONE):
