@@ -40,6 +40,8 @@ class VllmEngine:
         """Load the weights and reserve the key-value cache."""
         self.version = _installed_version()
         self.usage = Usage()
+        # vLLM compiles a helper or two even then, for which a machine would need a C++ compiler.
+        torch.compiler.set_stance("force_eager" if spec.enforce_eager else "default")
         self._llm: LLM | None = LLM(
             model=spec.checkpoint_uri,
             dtype=cast("Literal['float32', 'bfloat16', 'float16']", spec.dtype),
