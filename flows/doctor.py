@@ -182,7 +182,7 @@ def _gpus(experiment: Experiment | None) -> Check:
     engine, each = experiment.engine, experiment.engine.gpus_per_actor
     split = 0 < each < engine.tensor_parallel > 1 and engine.kind == "vllm"
     tight = 0 < each < min(1, engine.gpu_memory_share) and engine.kind == "vllm"
-    wanted = max(engine.actors * each, experiment.training.num_gpus)
+    wanted = max(engine.actors * each, experiment.training.num_gpus * experiment.training.workers)
     return _judge(
         "gpu", found,
         (split, "failure", "an engine has fewer than engine.tensor_parallel",

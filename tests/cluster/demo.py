@@ -81,12 +81,14 @@ def _standing_here(config: str) -> dict[str, Any]:
 
 
 def _nodes(cluster: Cluster) -> dict[str, int]:
-    """Finished shards by the node that worked on them."""
-    rows = cluster.sql("SELECT meta FROM shards")
+    """Finished shards by the container that worked on them."""
+    rows = cluster.sql("SELECT meta FROM shard_ledger")
     found: dict[str, int] = {}
     for row in rows:
         meta = row["meta"] if isinstance(row["meta"], dict) else json.loads(row["meta"])
-        found[meta["node"]] = found.get(meta["node"], 0) + 1
+        for node in meta["nodes"]:
+            host = node.partition("/")[0]
+            found[host] = found.get(host, 0) + 1
     return found
 
 

@@ -193,7 +193,7 @@ def with_gpus(monkeypatch, count):
     ("engine", "training", "words"),
     [
         ({"actors": 4, "gpus_per_actor": 1}, {}, "4"),
-        ({}, {"num_gpus": 64}, "64"),
+        ({}, {"num_gpus": 1, "workers": 64}, "64"),
         ({"gpus_per_actor": 1, "tensor_parallel": 2}, {}, "tensor_parallel"),
         ({"gpus_per_actor": 0.5, "gpu_memory_share": 0.9}, {}, "memory"),
     ],
