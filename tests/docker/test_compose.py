@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,14 @@ def test_a_gpu_machine_reserves_its_gpus():
     worker = GPU["services"]["ray-worker"]
     [device] = worker["deploy"]["resources"]["reservations"]["devices"]
     assert device == {"driver": "nvidia", "count": "all", "capabilities": ["gpu"]}
+
+
+@pytest.mark.parametrize("file", ["compose.yaml", "compose.gpu.yaml"])
+def test_the_files_are_what_compose_v2_reads(file):
+    words = ["check-jsonschema", "--builtin-schema", "vendor.compose-spec", str(DOCKER / file)]
+    program = Path(sys.executable).with_name(words[0])
+    done = subprocess.run([program, *words[1:]], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.skipif(not shutil.which("docker-compose"), reason="docker-compose is not installed")
