@@ -24,6 +24,7 @@ from prefect.events.schemas.events import ResourceSpecification
 from prefect.exceptions import ObjectAlreadyExists, PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL
 
+from flows.deployments import ENDED
 from workers.problems import InputProblem, WorkProblem
 
 TAG = "palimpsest"
@@ -112,9 +113,18 @@ async def _renew(automation: Automation) -> None:
     except ValueError:
         await automation.acreate()
         return
+    if _content(found) == _content(automation):
+        # The server forgets at an update which runs it was watching.
+        return
     found.trigger, found.actions = automation.trigger, automation.actions
     found.description, found.tags = automation.description, automation.tags
     await found.aupdate()
+
+
+def _content(automation: Automation) -> tuple[Any, ...]:
+    trigger = automation.trigger.model_dump(exclude={"id"}, exclude_none=True)
+    actions = [action.model_dump(exclude_none=True) for action in automation.actions]
+    return trigger, actions, automation.description, automation.tags
 
 
 def _of_ours() -> ResourceSpecification:
@@ -136,7 +146,7 @@ def _again(why: str) -> ChangeFlowRunState:
 
 def _lost_runs() -> Automation:
     """A run whose process is gone says nothing any more."""
-    ends = {f"prefect.flow-run.{end}" for end in ENDS}
+    ends = {ENDED, *(f"prefect.flow-run.{end}" for end in ENDS)}
     return Automation(
         name="palimpsest: start lost runs again",
         description=f"No heartbeat for {SILENT_FOR.seconds} s: the process of the run is gone.",

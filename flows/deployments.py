@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from prefect import State, flow
+from prefect.client.schemas.objects import FlowRun
+from prefect.events import emit_event
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed
@@ -26,13 +28,39 @@ from workers.problems import InputProblem, WorkProblem
 
 PROBLEMS = (ConfigProblem, InputProblem, WorkProblem, DatabaseProblem, TimeoutError)
 """How an experiment can fail; the others of the night still have their turn."""
+ENDED = "palimpsest.run-ended"
 MOST_STARTS = 5
 """A run whose process is lost is started again, but not for ever."""
 
 Hours = Annotated[float, Field(gt=0, le=168)]
 
 
-@flow(name="bootstrap-experiment", flow_run_name="{config}", persist_result=False)
+def tell_end(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:
+    """Tell Prefect that a run is over, for the automation that looks for lost runs.
+
+    Of a run that an automation has started again, Prefect 3.7 holds the events of its later states
+    back, for minutes; this one comes after no other.
+    """
+    emit_event(
+        ENDED,
+        resource={"prefect.resource.id": f"prefect.flow-run.{flow_run.id}"},
+        related=[
+            {"prefect.resource.id": f"prefect.tag.{tag}", "prefect.resource.role": "tag"}
+            for tag in flow_run.tags
+        ],
+    )
+
+
+UNATTENDED: dict[str, Any] = {
+    "persist_result": False,
+    "on_completion": [tell_end],
+    "on_failure": [tell_end],
+    "on_crashed": [tell_end],
+    "on_cancellation": [tell_end],
+}
+
+
+@flow(name="bootstrap-experiment", flow_run_name="{config}", **UNATTENDED)
 def bootstrap_experiment(
     config: str = "microworld.yaml", overrides: list[str] | None = None, hours: Hours = 24.0
 ) -> State[Any]:
@@ -48,7 +76,7 @@ def bootstrap_experiment(
     return _unattended(experiment, experiment.generations, hours)
 
 
-@flow(name="nightly-generation", persist_result=False)
+@flow(name="nightly-generation", **UNATTENDED)
 def nightly_generation(
     experiments: list[str] | None = None, beyond: bool = False, hours: Hours = 10.0
 ) -> State[Any]:
@@ -82,7 +110,7 @@ def nightly_generation(
     return Completed(message="; ".join(done) or "nothing to do: every arm is finished or stopped")
 
 
-@flow(name="evaluate-again", flow_run_name="{config}", persist_result=False)
+@flow(name="evaluate-again", flow_run_name="{config}", **UNATTENDED)
 def evaluate_again(
     config: str = "microworld.yaml", overrides: list[str] | None = None, hours: Hours = 24.0
 ) -> State[Any]:
@@ -100,7 +128,7 @@ def evaluate_again(
     return _unattended(experiment, last_generation(experiment), hours)
 
 
-@flow(name="lineage-verify", persist_result=False)
+@flow(name="lineage-verify", **UNATTENDED)
 def verify_lineage(home: Path | None = None) -> State[Any]:
     """Hash every recorded file again, and fail where one is missing or altered.
 
@@ -110,7 +138,7 @@ def verify_lineage(home: Path | None = None) -> State[Any]:
     return Completed(message=verify_home(home))
 
 
-@flow(name="gc", persist_result=False)
+@flow(name="gc", **UNATTENDED)
 def collect_garbage(
     home: Path | None = None, dry_run: bool = True, all_failed: bool = False
 ) -> State[Any]:
