@@ -31,6 +31,7 @@ TAG = "palimpsest"
 WEBHOOK_BLOCK = "palimpsest-webhook"
 # Three heartbeats, which the compose file asks for every 30 s.
 SILENT_FOR = timedelta(seconds=100)
+STUCK_FOR = timedelta(seconds=180)
 ENDS = ("Completed", "Failed", "TimedOut", "Crashed", "Cancelled", "Overlapping")
 
 
@@ -99,7 +100,7 @@ def _deploy_all(file: Path) -> None:
 
 async def _automate(webhook: str | None) -> list[str]:
     """Make or renew the automations."""
-    wanted = [_lost_runs(), _crashed_runs()]
+    wanted = [_lost_runs(), _stuck_runs(), _crashed_runs()]
     if webhook:
         wanted.append(_notification(await _webhook_block(webhook)))
     for automation in wanted:
@@ -146,22 +147,38 @@ def _again(why: str) -> ChangeFlowRunState:
 
 def _lost_runs() -> Automation:
     """A run whose process is gone says nothing any more."""
-    ends = {ENDED, *(f"prefect.flow-run.{end}" for end in ENDS)}
     return Automation(
         name="palimpsest: start lost runs again",
         description=f"No heartbeat for {SILENT_FOR.seconds} s: the process of the run is gone.",
         tags=[TAG],
-        trigger=EventTrigger(
-            posture=Posture.Proactive,
-            after={"prefect.flow-run.heartbeat"},
-            expect={"prefect.flow-run.heartbeat", *ends},
-            match=_runs(),
-            match_related=_of_ours(),
-            for_each={"prefect.resource.id"},
-            threshold=1,
-            within=SILENT_FOR,
-        ),
+        trigger=_silence("prefect.flow-run.heartbeat", SILENT_FOR),
         actions=[_again("its process was lost; started again, it goes on where it was")],
+    )
+
+
+def _stuck_runs() -> Automation:
+    """A run that a worker took, and the worker is gone before the run began."""
+    return Automation(
+        name="palimpsest: start stuck runs again",
+        description=f"Taken by a worker, and not begun after {STUCK_FOR.seconds} s.",
+        tags=[TAG],
+        trigger=_silence("prefect.flow-run.Pending", STUCK_FOR),
+        actions=[_again("the worker that took it is gone; started again")],
+    )
+
+
+def _silence(after: str, within: timedelta) -> EventTrigger:
+    """A run of ours that gives neither a heartbeat nor an end after an event."""
+    ends = {ENDED, *(f"prefect.flow-run.{end}" for end in ENDS)}
+    return EventTrigger(
+        posture=Posture.Proactive,
+        after={after},
+        expect={"prefect.flow-run.heartbeat", *ends},
+        match=_runs(),
+        match_related=_of_ours(),
+        for_each={"prefect.resource.id"},
+        threshold=1,
+        within=within,
     )
 
 

@@ -19,6 +19,7 @@ from refusals import check_images, check_listening, check_refusals
 
 BIN = Path(sys.executable).parent
 SPEED_ROUNDS = 2
+EVERY_MINUTE = "* * * * *"
 
 
 def main() -> None:
@@ -111,10 +112,11 @@ def schedule(cluster: Cluster, config: str) -> list[str]:
     fields = _form_fields(cluster)
     identity = cluster.deployment("nightly-generation")["id"]
     parameters = {"experiments": ["microworld-tiny.yaml"], "beyond": True}
+    _forget_schedules(cluster, identity)
     made = cluster.api(
         "POST",
         f"/deployments/{identity}/schedules",
-        [{"schedule": {"cron": "* * * * *"}, "active": True, "parameters": parameters}],
+        [{"schedule": {"cron": EVERY_MINUTE}, "active": True, "parameters": parameters}],
     )[0]
     try:
         fired = _scheduled_run(cluster, identity)
@@ -124,6 +126,13 @@ def schedule(cluster: Cluster, config: str) -> list[str]:
     tiny = cluster.palimpsest("status", "microworld-tiny")[0]
     check(counts_add_up(tiny), "the actions of a generation do not add up")
     return [f"cron fired a run ({state['message']})", f"{fields} form fields with help"]
+
+
+def _forget_schedules(cluster: Cluster, deployment: str) -> None:
+    """Remove what a demo that was cut off has left."""
+    for each in cluster.api("GET", f"/deployments/{deployment}/schedules"):
+        if each["schedule"].get("cron") == EVERY_MINUTE:
+            cluster.api("DELETE", f"/deployments/{deployment}/schedules/{each['id']}")
 
 
 def _form_fields(cluster: Cluster) -> int:

@@ -158,7 +158,7 @@ def test_bad_parameters_are_refused_by_the_form(deployed):
 def test_lost_and_crashed_runs_start_again_by_automation(deployed):
     found = deployed.api("POST", "/automations/filter", {})
     again = [each for each in found if "again" in each["name"]]
-    assert len(found) == 3 and len(again) == 2
+    assert len(found) == 4 and len(again) == 3
     for each in again:
         [action] = each["actions"]
         assert (action["type"], action["state"]) == ("change-flow-run-state", "SCHEDULED")
