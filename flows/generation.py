@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 from prefect import flow
-from sqlalchemy.orm import Session
 
 from configs.experiment import Arm as ArmName
 from db.models import Generation
@@ -28,6 +32,9 @@ from flows.ratings import publish_ratings
 from flows.tasks import evaluate_corpus, evaluate_model, run_shard_group, train_model
 from workers.assembling import Assembled, changed_documents
 from workers.records import ACTIONS
+from workers.storage import explain_full_disk
+
+Rows = Iterable[dict[str, Any]]
 
 
 @flow(name="generation", flow_run_name="seed-{seed}-generation-{index}")
@@ -82,12 +89,10 @@ def treat(context: RunContext, arm: ArmState, index: int) -> Generation:
     arm.corpora.append(made.corpus)
     arm.quarantined |= set(made.quarantined)
 
-    def note_documents(session: Session) -> None:
-        changed = changed_documents(corpus, steps.folder(decisions), context.store)
-        decided = find_stage(session, decisions.recipe_id)
-        record_changed_documents(session, row, changed, stage=decided)
+    def changed() -> Rows:
+        return changed_documents(corpus, steps.folder(decisions), context.store)
 
-    _note_corpus(context, arm, row, made.counts, note_documents)
+    _note_corpus(context, arm, row, made.counts, changed, decisions.recipe_id)
     _say_counts(context, made)
     return row
 
@@ -97,15 +102,29 @@ def _note_corpus(
     arm: ArmState,
     row: Generation,
     counts: dict[str, int],
-    note_documents: Callable[[Session], None] = lambda session: None,
+    changed: Callable[[], Rows] = tuple,
+    decided_by: str | None = None,
 ) -> None:
-    """Record a generation's corpus, and with it, in one transaction, what led to that corpus."""
-    with context.write() as session:
+    """Record a generation's corpus, and with it, in one transaction, what led to that corpus.
+
+    Args:
+        context: the run.
+        arm: whose newest corpus it is.
+        row: the generation.
+        counts: documents by action.
+        changed: reads what was done to documents.
+        decided_by: recipe of the stage that decided it; None where no stage did.
+    """
+    with context.read() as session:
         found = find_corpus_version(session, arm.corpora[-1].id)
-        assert found is not None, "the stage that made the corpus has recorded it"
-        # A resumed run may have made another corpus than is on record, on another machine say.
-        if row.documents_in is None or row.corpus_version_id != found.id:
-            note_documents(session)
+    assert found is not None, "the stage that made the corpus has recorded it"
+    # A resumed run may have made another corpus than is on record, on another machine say.
+    anew = row.documents_in is None or row.corpus_version_id != found.id
+    # Read before the write: a server ends a transaction that waits for files for long.
+    with _set_aside(context.home, changed() if anew else ()) as rows, context.write() as session:
+        if anew and decided_by is not None:
+            decided = find_stage(session, decided_by)
+            record_changed_documents(session, row, rows, stage=decided)
         set_generation(
             session,
             row,
@@ -114,6 +133,15 @@ def _note_corpus(
             **counts,  # pyright: ignore[reportArgumentType]
         )
     evaluate_corpus(arm.name, arm.seed, row.generation_index)
+
+
+@contextmanager
+def _set_aside(home: Path, rows: Rows) -> Iterator[Rows]:
+    """Give rows to read once more, out of a nameless file in the home: there may be millions."""
+    with explain_full_disk(home), tempfile.TemporaryFile("w+", dir=home, encoding="utf-8") as file:
+        file.writelines(json.dumps(each) + "\n" for each in rows)
+        file.seek(0)
+        yield map(json.loads, file)
 
 
 def _say_counts(context: RunContext, made: Assembled) -> None:
@@ -158,7 +186,7 @@ def decide(context: RunContext, arm: ArmState, index: int) -> None:
 
 
 def _metric(context: RunContext, arm: ArmState, name: str) -> gates.Metric:
-    with context.database.readers() as session:
+    with context.read() as session:
         checkpoint = find_checkpoint(session, arm.checkpoints[-1].id)
         rows = evaluations_of(session, checkpoint, variant="") if checkpoint else []
     recipe = arm.evaluations[-1].name

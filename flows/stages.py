@@ -89,7 +89,7 @@ def perform(
         numerics: what the arithmetic depends on beside the recipe; recorded, not identity.
     """
     stop_if_asked()
-    with context.database.readers() as session:
+    with context.read() as session:
         found = find_stage(session, recipe.id)
     if found is not None and found.status == "done":
         uri = context.located(found.output_uri or "")
