@@ -24,6 +24,7 @@ from workers.storage import (
     UNFINISHED,
     explain_full_disk,
     file_digest,
+    put_in_place,
     read_json,
     sync,
     whole_folder,
@@ -141,13 +142,11 @@ def publish_model(
             digests = {file.name: file_digest(file) for file in checked_files(fresh)}
             identity = checkpoint_id(digests)
             target = _folder(home, identity)
-            if not target.exists():
-                _write_manifest(fresh, identity, digests, about)
-                for file in fresh.iterdir():
-                    sync(file)
-                sync(fresh)
-                fresh.rename(target)
-                sync(checkpoints)
+            _write_manifest(fresh, identity, digests, about)
+            for file in fresh.iterdir():
+                sync(file)
+            sync(fresh)
+            put_in_place(fresh, target)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
     return open_checkpoint(target)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import tempfile
 from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from configs.fingerprint import digest_of
 from configs.principles import Principles
 from configs.prompts import PromptFile
 from workers.checkpoints import CheckpointRef, load_tokenizer
@@ -21,7 +23,15 @@ from workers.problems import InputProblem, WorkProblem
 from workers.prompts import Prompts
 from workers.records import from_table, to_table
 from workers.shuffling import order_key, shuffled
-from workers.storage import MANIFEST, read_json, read_table, whole_folder, write_json, write_table
+from workers.storage import (
+    MANIFEST,
+    file_digest,
+    read_json,
+    read_table,
+    whole_folder,
+    write_json,
+    write_table,
+)
 
 SHARD_ROWS = 5_000
 Progress = Callable[[str, int, int, dict[str, Any]], None]
@@ -58,7 +68,17 @@ class MixSpec:
     prompt_file: PromptFile
     principles: Principles
     out: str
-    """Folder to make; one that stands there from an earlier attempt is replaced."""
+    """Folder to make. A whole mix of the same that stands there is taken, any other replaced."""
+
+    @property
+    def digest(self) -> str:
+        """What tells mixes of other content apart; where they stand does not."""
+        made_of = (self.corpus, self.corpus0, self.checkpoint)
+        texts = (self.prompt_file.digest, self.principles.digest)
+        numbers = (self.tokens, self.real_floor, self.window, self.seed)
+        return digest_of(
+            [[each.id for each in made_of], sorted(self.excluded), list(texts), list(numbers)]
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +110,7 @@ class MixRef:
 
 
 def build_mix(spec: MixSpec, progress: Progress) -> MixRef:
-    """Write a mix.
+    """Write a mix, or take the one that stands: another run may be training from it just now.
 
     `round(real_floor * tokens)` tokens come from corpus 0 and the rest from the corpus, each in
     freshly shuffled epochs until its share is spent, the last document cut to fit. The two are
@@ -101,7 +121,8 @@ def build_mix(spec: MixSpec, progress: Progress) -> MixRef:
         WorkProblem: nothing is left to draw from, or the disk is full.
     """
     out = Path(spec.out)
-    shutil.rmtree(out, ignore_errors=True)
+    if _stands(spec):
+        return open_mix(out)
     tally = _Tally()
     with whole_folder(out) as fresh:
         rows: list[MixRow] = []
@@ -113,15 +134,31 @@ def build_mix(spec: MixSpec, progress: Progress) -> MixRef:
             rows.clear()
             progress("mix", tally.tokens, spec.tokens, {})
 
-        for row, text_sha256 in _interleaved(spec):
-            rows.append(row)
-            tally.add(row, text_sha256)
-            if len(rows) == SHARD_ROWS:
+        with tempfile.TemporaryDirectory(prefix="spill-", dir=fresh) as spill:
+            for row, text_sha256 in _interleaved(spec, Path(spill)):
+                rows.append(row)
+                tally.add(row, text_sha256)
+                if len(rows) == SHARD_ROWS:
+                    write()
+            if rows:
                 write()
-        if rows:
-            write()
-        write_json(fresh / MANIFEST, {**tally.figures(), "shards": list(shards), "files": shards})
+        about = {**tally.figures(), "made_of": spec.digest}
+        write_json(fresh / MANIFEST, {**about, "shards": list(shards), "files": shards})
+        if not _stands(spec):
+            shutil.rmtree(out, ignore_errors=True)
     return open_mix(out)
+
+
+def _stands(spec: MixSpec) -> bool:
+    """Whether this mix is there, with the bytes that were written."""
+    folder = Path(spec.out)
+    try:
+        manifest = read_json(folder / MANIFEST)
+        return manifest["made_of"] == spec.digest and all(
+            file_digest(folder / name) == digest for name, digest in manifest["files"].items()
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False  # None, or half of one, or one that was altered.
 
 
 def open_mix(uri: str | Path) -> MixRef:
@@ -167,11 +204,11 @@ def _manifest(folder: Path) -> dict[str, Any]:
     return read_json(folder / MANIFEST)
 
 
-def _interleaved(spec: MixSpec) -> Iterator[tuple[MixRow, str]]:
+def _interleaved(spec: MixSpec, spill: Path) -> Iterator[tuple[MixRow, str]]:
     """Rows of both pools with their texts' hashes; the pool that lags behind its share is next."""
     real = round(spec.real_floor * spec.tokens)
     shares = {True: real, False: spec.tokens - real}
-    pools = {name: _drawn(spec, name, share) for name, share in shares.items() if share}
+    pools = {name: _drawn(spec, name, share, spill) for name, share in shares.items() if share}
     spent = dict.fromkeys(pools, 0)
     while pools:
         name = min(pools, key=lambda each: (spent[each] / shares[each], not each))
@@ -185,7 +222,9 @@ def _interleaved(spec: MixSpec) -> Iterator[tuple[MixRow, str]]:
             yield row, text_sha256
 
 
-def _drawn(spec: MixSpec, real: bool, share: int) -> Iterator[tuple[list[MixRow], str]]:
+def _drawn(
+    spec: MixSpec, real: bool, share: int, spill: Path
+) -> Iterator[tuple[list[MixRow], str]]:
     """Documents of one pool as rows, `share` tokens in all."""
     prompts = Prompts(spec.prompt_file, spec.principles, load_tokenizer(spec.checkpoint))
     corpus = spec.corpus0 if real else spec.corpus
@@ -195,7 +234,7 @@ def _drawn(spec: MixSpec, real: bool, share: int) -> Iterator[tuple[list[MixRow]
         # The pools are shuffled apart: else the few documents of a small real share would be the
         # first ones of the corpus too, and seen twice as often as the rest.
         salt = f"{spec.seed}|{'real' if real else 'corpus'}|{epoch}"
-        for document in shuffled(corpus, salt, spec.excluded):
+        for document in shuffled(corpus, salt, spec.excluded, spill):
             ids = prompts.document(document.text)[:left]
             pieces = [ids[at : at + spec.window] for at in range(0, len(ids), spec.window)]
             left -= len(ids)

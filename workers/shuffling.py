@@ -26,15 +26,23 @@ def order_key(*key: object) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
 
 
-def shuffled(corpus: CorpusRef, salt: str, excluded: frozenset[str]) -> Iterator[Document]:
+def shuffled(
+    corpus: CorpusRef, salt: str, excluded: frozenset[str], spill: Path
+) -> Iterator[Document]:
     """Yield a corpus's documents in the order of a hash of salt and document id.
 
     Corpora that hold the same ids come in the same order whatever their texts and shards are, and
     one that lacks some comes in the same order without them. Documents are dealt to files by the
     hash's leading bits, and the files are sorted one after another: memory holds one of them.
+
+    Args:
+        corpus: what is read.
+        salt: draws the order.
+        excluded: ids that are left out.
+        spill: an existing folder for the files, with room for the corpus.
     """
     buckets = min(MOST_BUCKETS, -(-corpus.documents // HELD))
-    with tempfile.TemporaryDirectory(prefix="palimpsest-mix-") as folder:
+    with tempfile.TemporaryDirectory(prefix="order-", dir=spill) as folder:
         files = [Path(folder) / f"{bucket}.arrow" for bucket in range(buckets)]
         _deal(corpus, salt, excluded, files)
         for file in files:

@@ -67,11 +67,21 @@ def whole_folder(target: Path) -> Iterator[Path]:
             for path in fresh.rglob("*"):
                 sync(path)
             sync(fresh)
-            if not target.exists():
-                fresh.rename(target)
-                sync(target.parent)
+            put_in_place(fresh, target)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
+
+
+def put_in_place(fresh: Path, target: Path) -> None:
+    """Rename a whole folder; an equal one that stands already, or does just now, is left alone."""
+    if target.exists():
+        return
+    try:
+        fresh.rename(target)
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+            raise
+    sync(target.parent)
 
 
 @contextmanager

@@ -278,3 +278,13 @@ def test_a_hub_id_without_a_network_is_explained(
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(InputProblem, match=r"nobody/nothing.*cannot be reached"):
         admit("nobody/nothing", None, tmp_path)
+
+
+def test_another_may_publish_the_same_at_the_same_time(
+    tiny: CheckpointRef, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = publish_model(load_model(tiny), load_tokenizer(tiny), tmp_path, {})
+    # As it was when the second one looked.
+    monkeypatch.setattr(Path, "exists", lambda path: False)
+    assert publish_model(load_model(tiny), load_tokenizer(tiny), tmp_path, {}) == first
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == [first.id]

@@ -169,7 +169,7 @@ def test_the_order_does_not_depend_on_how_much_is_held_in_memory(
 
 
 def test_memory_holds_a_part_of_the_corpus(
-    corpus: CorpusRef, monkeypatch: pytest.MonkeyPatch
+    corpus: CorpusRef, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shuffling, "HELD", 5)
     sizes: list[int] = []
@@ -180,7 +180,7 @@ def test_memory_holds_a_part_of_the_corpus(
         return read(table, row)
 
     monkeypatch.setattr(shuffling, "from_table", counted)
-    assert len(list(shuffling.shuffled(corpus, "0", frozenset()))) == 60
+    assert len(list(shuffling.shuffled(corpus, "0", frozenset(), tmp_path))) == 60
     assert len(sizes) == 12
     assert max(sizes) <= 15
 
@@ -200,3 +200,32 @@ def test_what_an_earlier_attempt_left_is_replaced(spec: MixSpec) -> None:
     mix, rows = built(spec)
     assert open_mix(spec.out) == mix
     assert sum(len(row.input_ids) for row in rows) == spec.tokens
+
+
+def test_a_whole_mix_is_never_written_again(spec: MixSpec) -> None:
+    mix, _ = built(spec)
+    before = {path: path.stat().st_ino for path in Path(spec.out).iterdir()}
+    assert built(spec)[0] == mix
+    assert {path: path.stat().st_ino for path in Path(spec.out).iterdir()} == before
+    shard = Path(spec.out) / "mix-00000.parquet"
+    shard.write_bytes(b"altered")
+    assert built(spec)[0] == mix and shard.read_bytes() != b"altered"
+
+
+def test_a_second_writer_finds_that_the_mix_stands(spec: MixSpec) -> None:
+    """Another run of the same recipe finishes while this one still writes."""
+    inner = built(replace(spec, out=spec.out + "-other"))[0]
+
+    def finish(what: str, done: int, total: int, figures: dict[str, Any]) -> None:
+        if not Path(spec.out).exists():
+            Path(inner.uri).rename(spec.out)
+
+    whole = {path.name: path.stat().st_ino for path in Path(inner.uri).iterdir()}
+    assert build_mix(spec, finish).digest == inner.digest
+    assert {path.name: path.stat().st_ino for path in Path(spec.out).iterdir()} == whole
+
+
+def test_what_is_spilled_lies_in_the_home(spec: MixSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.gettempdir", lambda: pytest.fail("the RAM disk of an image"))
+    built(spec)
+    assert sorted(path.suffix for path in Path(spec.out).iterdir()) == [".json", ".parquet"]
