@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import socket
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +14,9 @@ from sqlalchemy.orm import Session
 
 from db.models import Arm, Artifact, Shard
 from db.problems import LeaseHeld
-from db.records import LeaseGrant, acquire_leases, release_leases
-from db.sessions import Database
-from flows.lease import TTL_S, holder_is_dead
+from db.records import LeaseGrant, check_leases
+from db.sessions import Database, opened
+from flows.lease import AT_ONCE, hold_leases
 from flows.leftovers import (
     Leftover,
     Standing,
@@ -61,7 +60,7 @@ def removable(database: Database, home: Path, *, all_failed: bool = False) -> li
             raise LeaseHeld(what, lease.holder, lease.host, lease.pid, lease.acquired_at)
         spent = spent_stages(session, all_failed=all_failed)
         gone = _gone_here(session, database, store, found, spent)
-        there = list(leftovers_there(session, store, spent))
+    there = list(leftovers_there(database, store, spent))
     listed = [Removable(each.path, each.why, _size(each.path)) for each in gone]
     return [*listed, *(Removable(each.path, each.why, store.size(each.path)) for each in there)]
 
@@ -85,41 +84,60 @@ def collect(database: Database, home: Path, *, all_failed: bool = False) -> list
     home, removed = home.resolve(), list[Removable]()
     store = store_of(None, home)
     aside: list[tuple[Leftover, Path]] = []
-    with database.sessions.begin() as session:
-        grant = _take_every_lease(session)
-        spent = spent_stages(session, all_failed=all_failed)
-        # Listed and asked for under the leases: nobody adds a file or a row meanwhile.
-        gone = _gone_here(session, database, store, standing(home), spent)
-        there = list(leftovers_there(session, store, spent))
-        _forget_shards(session, spent, [*gone, *there])
+    # No transaction is open while anything slow is done: a server ends one that waits for long.
+    with hold_leases(database, _every_arm) as grant:
+        found = standing(home)
+        with database.readers() as session:
+            spent = spent_stages(session, all_failed=all_failed)
+            gone = _gone_here(session, database, store, found, spent)
+        there = list(leftovers_there(database, store, spent))
+        with _alone(database, grant) as session:
+            _forget_shards(session, spent, [*gone, *there])
+        with _alone(database, grant):
+            aside.extend((each, _put_aside(each.path)) for each in gone)
         for each in there:
-            # Under the leases too: a folder of a store cannot be put aside by its name.
-            removed.append(Removable(each.path, each.why, store.size(each.path)))
-            store.remove(each.path)
-            session.execute(text("SELECT 1"))
-        # Nothing slow here: a server ends a transaction in which nothing happens for long.
-        aside.extend((each, _put_aside(each.path)) for each in gone)
-        release_leases(session, grant)
+            bytes_ = store.size(each.path)
+            # A folder of a store cannot be put aside by its name.
+            with _alone(database, grant):
+                store.remove(each.path)
+            removed.append(Removable(each.path, each.why, bytes_))
     for each, path in aside:
         removed.append(Removable(each.path, each.why, _size(path)))
         _remove(path)
     return removed
 
 
-def _take_every_lease(session: Session) -> LeaseGrant:
+def _every_arm(session: Session) -> Sequence[Arm]:
+    """All arms, of which none is added before the transaction ends."""
     if session.connection().dialect.name == "postgresql":
         # Arms that do not exist yet have no lease to take; SQLite has one writer anyway.
         session.execute(text(f"SET LOCAL lock_timeout = '{LOCK_WAIT_S:.0f}s'"))
         session.execute(text("LOCK TABLE leases IN EXCLUSIVE MODE"))
-    return acquire_leases(
-        session,
-        session.scalars(select(Arm)).all(),
-        holder=uuid.uuid4().hex[:12],
-        host=socket.gethostname(),
-        pid=os.getpid(),
-        ttl_s=TTL_S,
-        steal=holder_is_dead,
-    )
+    return session.scalars(select(Arm)).all()
+
+
+@contextmanager
+def _alone(database: Database, grant: LeaseGrant) -> Iterator[Session]:
+    """A transaction in which no run begins, and before which none has begun since the leases.
+
+    Raises:
+        LeaseLost: another process took a lease over.
+        WorkProblem: an experiment was begun, or extended, of which nothing was known.
+    """
+
+    def enter(session: Session) -> None:
+        # The table before its rows, or we and our own heartbeat would wait for each other.
+        arms = {arm.id for arm in _every_arm(session)}
+        check_leases(session, grant)
+        if arms - {arm for arm, _ in grant.tokens}:
+            raise WorkProblem(
+                "a run of an experiment that is new began meanwhile, and what it makes has no "
+                "rows yet. What went is gone; run `palimpsest gc` again once that run has ended"
+            )
+
+    with opened(database.sessions, AT_ONCE, enter) as session:
+        yield session
+        session.commit()
 
 
 def _gone_here(

@@ -55,7 +55,8 @@ def is_ours(path: Path) -> bool:
 def standing(home: Path) -> Standing:
     """List a home folder. List before the record is read: rows come after their files."""
     folders: list[Path] = []
-    unfinished = {*home.glob(f"*/{UNFINISHED}*"), *home.glob(f"*/*/{UNFINISHED}*")}
+    depths = ("", "*/", "*/*/")
+    unfinished = {path for each in depths for path in home.glob(f"{each}{UNFINISHED}*")}
     for room in ROOMS:
         for path in home.glob(f"{room}/*"):
             # A link is somebody's own doing, and what it leads to is elsewhere.

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from prefect.exceptions import TerminationSignal
 from sqlalchemy.orm import Session
 
 from configs.experiment import Experiment
@@ -41,7 +40,7 @@ from flows.console import Reporter
 from flows.context import RunContext, entered
 from flows.lease import AT_ONCE, fenced, hold_leases
 from flows.leftovers import live_leases
-from flows.places import store_of
+from flows.places import storage_of, store_of
 from flows.storing import claim
 from workers.problems import InputProblem, WorkProblem
 from workers.skills import SkillsSet, load_skills
@@ -154,7 +153,12 @@ def record_exists(experiment: Experiment | None, home: Path) -> bool:
 
 
 def resolved_config(experiment: Experiment) -> dict[str, Any]:
-    """The resolved config as the record holds it, with the digests of the texts that it names."""
+    """The resolved config as the record holds it, with the digests of the texts that it names.
+
+    Raises:
+        InputProblem: it holds credentials, or a text cannot be used.
+    """
+    storage_of(experiment)
     skills = load_skills(experiment.skills)
     config: dict[str, Any] = plain(experiment)
     # A password in the URL is placement and a secret: neither belongs on record.
@@ -265,9 +269,11 @@ def _outcome(context: RunContext) -> Iterator[None]:
 
 def _end_of(error: BaseException) -> tuple[str, str]:
     """What became of the run and of its experiment."""
-    if isinstance(error, KeyboardInterrupt | TerminationSignal):
+    if isinstance(error, KeyboardInterrupt):
         return "interrupted", "stopped"
-    return ("stopped", "stopped") if isinstance(error, WorkProblem) else ("failed", "failed")
+    # A deployment's time limit is no failure: the next run goes on.
+    known = isinstance(error, WorkProblem | TimeoutError)
+    return ("stopped", "stopped") if known else ("failed", "failed")
 
 
 def _end(context: RunContext, outcome: str, status: str) -> None:

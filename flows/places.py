@@ -82,8 +82,9 @@ def storage_of(experiment: Experiment | None) -> str | None:
         InputProblem: it is no URL of a store, or holds credentials.
     """
     configured = experiment.placement.storage if experiment else None
-    url = os.environ.get(STORAGE_VARIABLE) or configured
-    return checked_url(url) if url else None
+    # Both: what the environment goes before is put on record all the same.
+    urls = [checked_url(url) for url in (os.environ.get(STORAGE_VARIABLE), configured) if url]
+    return urls[0] if urls else None
 
 
 def store_of(experiment: Experiment | None, home: Path) -> SharedStore:

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db.models import Run
+from db.sessions import Database
 from flows.leftovers import Leftover, Standing, is_ours, leftovers
 from flows.places import ROOMS, Place
 from flows.rehashing import Finding
@@ -38,9 +39,11 @@ def claim(session: Session, store: SharedStore) -> None:
 
 
 def leftovers_there(
-    session: Session, store: SharedStore, spent: dict[str, int]
+    database: Database, store: SharedStore, spent: dict[str, int]
 ) -> Iterator[Leftover]:
     """Yield what the store holds and no row needs, by the paths that it has in a home.
+
+    The record is not held open while the store is listed: a server ends such transactions.
 
     Raises:
         InputProblem: other records have files in the store, and this one does not say what they
@@ -54,15 +57,14 @@ def leftovers_there(
         Path(store.home, room, name) for room in ROOMS for name in sorted(files.names(room))
     )
     ours = {path for path in folders if is_ours(path)}
-    gone = [
-        each
-        for each in leftovers(session, Standing(folders, ()), spent=spent)
-        if each.ours and files.below(store.key(each.path))
-    ]
+    with database.readers() as session:
+        found = [e for e in leftovers(session, Standing(folders, ()), spent=spent) if e.ours]
+        identity = _identity(session)
+    gone = [each for each in found if files.below(store.key(each.path))]
     if not gone:
         return
     records = files.names(RECORDS)
-    others = records - {_identity(session)}
+    others = records - {identity}
     if others or not records:
         raise InputProblem(
             f"{store.url}: {len(others) or 'unknown'} other records have files in this store, and "
@@ -96,9 +98,10 @@ def checked_there(
     if place.storage is None or place.home is None:
         yield from check(place)
         return
-    room = place.home / "stages"  # Where a run sweeps up what a killed check leaves.
-    room.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=room, prefix=f"{UNFINISHED}verify-") as scratch:
+    place.home.mkdir(parents=True, exist_ok=True)
+    # In no room, so that no run that begins meanwhile sweeps it up; `gc` takes a killed check's.
+    with tempfile.TemporaryDirectory(dir=place.home, prefix=f"{UNFINISHED}verify-") as folder:
+        scratch = f"{folder}/home"
         there = Place(Path(scratch), own=False, storage=place.storage)
         try:
             for each in check(there):

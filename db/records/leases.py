@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, false, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from db.models import Arm, Lease, utc_now
@@ -156,7 +156,7 @@ def release_leases(session: Session, grant: LeaseGrant, *, now: datetime | None 
 
 def _is_own(grant: LeaseGrant) -> ColumnElement[bool]:
     own = [(Lease.arm_id == arm) & (Lease.token == token) for arm, token in grant.tokens]
-    return or_(*own) & Lease.released_at.is_(None)
+    return or_(false(), *own) & Lease.released_at.is_(None)
 
 
 def _own_locked(grant: LeaseGrant) -> Select[Any]:

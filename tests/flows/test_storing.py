@@ -11,16 +11,21 @@ from sqlalchemy import select
 from test_lineage_commands import ask, make_home
 from test_verify_and_gc import corpus_folders, found, new_record, recipe
 
+from configs.loading import load
 from db.models import Run
+from db.records import ensure_arm, register_experiment
 from db.sessions import Database, open_database
 from flows.doctor import Check, check_all
 from flows.housekeeping import collect, removable
-from flows.places import STORAGE_VARIABLE, place_at, storage_of, store_of
-from flows.storing import RECORDS, claim
-from workers.problems import InputProblem
+from flows.opening import resolved_config
+from flows.places import STORAGE_VARIABLE, Place, place_at, storage_of, store_of
+from flows.rehashing import Finding
+from flows.storing import RECORDS, checked_there, claim
+from workers.problems import InputProblem, WorkProblem
 from workers.sharing import NOTE, SharedStore
-from workers.storage import MANIFEST
+from workers.storage import MANIFEST, UNFINISHED, sweep_unfinished, whole_folder
 
+TINY = Path(__file__).parents[2] / "configs" / "microworld-tiny.yaml"
 ROOMS = ("corpora", "checkpoints", "stages")
 
 
@@ -201,3 +206,46 @@ def test_a_run_is_known_by_its_record_wherever_that_is_copied(
         first = session.scalars(select(Run.run_id).order_by(Run.id)).first()
         claim(session, store_of(None, home))
     assert [path.name for path in (bucket / RECORDS).iterdir()] == [first]
+
+
+def test_credentials_of_a_config_are_refused_under_the_environment_s_storage_too(
+    bucket: Path,
+) -> None:
+    experiment = load(TINY, ["placement.storage=s3://key:hush@bucket/prefix"])
+    for each in (storage_of, resolved_config):
+        with pytest.raises(InputProblem, match="holds credentials"):
+            each(experiment)
+
+
+def test_a_run_that_begins_sweeps_up_no_check(database: Database, home: Path, bucket: Path) -> None:
+    def check(place: Place) -> Iterator[Finding]:
+        with whole_folder(place.path_of(uri)):
+            assert sweep_unfinished(home) == 0
+            [scratch] = home.glob(f"{UNFINISHED}*")
+        assert scratch.is_dir()
+        yield Finding("altered", "x", str(place.path_of(uri)), "")
+
+    uri = str(home / "corpora" / "x")
+    place = place_at(f"sqlite:///{home}/palimpsest.db")
+    [said] = checked_there(place, uri, "x", check)
+    assert said.path == f"file://{bucket}/corpora/x"
+    assert list(home.glob(f"{UNFINISHED}*")) == []
+
+
+def test_gc_holds_no_transaction_while_it_asks_the_store(
+    database: Database, home: Path, bucket: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run of a new experiment that began meanwhile ends it: what that makes has no rows yet."""
+    orphan = left_over(bucket)
+
+    def begin(store: SharedStore, path: Path) -> int:
+        with database.sessions.begin() as session:
+            ensure_arm(session, register_experiment(session, "new", {}, {}), "revise", 0)
+        return 0
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SharedStore, "size", begin)
+        with pytest.raises(WorkProblem, match="began meanwhile"):
+            collect(database, home)
+    assert (orphan / "shard-00000.parquet").exists()
+    assert [each.path.name for each in collect(database, home)] == [orphan.name]
