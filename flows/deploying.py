@@ -28,6 +28,7 @@ from flows.deployments import ENDED
 from workers.problems import InputProblem, WorkProblem
 
 TAG = "palimpsest"
+NOTIFY = "palimpsest: notify"
 WEBHOOK_BLOCK = "palimpsest-webhook"
 # Three heartbeats, which the compose file asks for every 30 s.
 SILENT_FOR = timedelta(seconds=100)
@@ -103,9 +104,18 @@ async def _automate(webhook: str | None) -> list[str]:
     wanted = [_lost_runs(), _stuck_runs(), _crashed_runs()]
     if webhook:
         wanted.append(_notification(await _webhook_block(webhook)))
+    else:
+        await _forget(NOTIFY)
     for automation in wanted:
         await _renew(automation)
     return [automation.name for automation in wanted]
+
+
+async def _forget(name: str) -> None:
+    try:
+        await (await Automation.aread(name=name)).adelete()
+    except ValueError:
+        return  # There is none.
 
 
 async def _renew(automation: Automation) -> None:
@@ -217,7 +227,7 @@ async def _webhook_block(url: str) -> UUID:
 def _notification(block: UUID) -> Automation:
     """Tell a webhook how a run ended, as JSON with a `text` such as chat programs read."""
     return Automation(
-        name="palimpsest: notify",
+        name=NOTIFY,
         description="How each deployment's run ended.",
         tags=[TAG],
         trigger=EventTrigger(

@@ -5,32 +5,38 @@ Each is a flow whose parameters Prefect shows as a form; docstrings are the fiel
 
 from __future__ import annotations
 
+import signal
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
 from prefect import State, flow
 from prefect.client.schemas.objects import FlowRun
 from prefect.events import emit_event
+from prefect.exceptions import TerminationSignal
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
-from prefect.states import Cancelled, Completed
+from prefect.states import Cancelled, Completed, Failed
+from prefect.types._datetime import now
 from pydantic import Field
 
 from configs.experiment import Experiment
-from configs.loading import ConfigProblem, experiment_file, load
-from db.problems import DatabaseProblem, LeaseHeld
+from configs.loading import experiment_file, load
+from db.problems import LeaseHeld
 from flows.bootstrap import advance
 from flows.lease import TTL_S
-from flows.nightly import last_generation, next_turns
+from flows.nightly import as_planned, last_generation, next_turns
 from flows.upkeep import collect_home, verify_home
-from workers.problems import InputProblem, WorkProblem
+from workers.interrupting import heard
+from workers.problems import WorkProblem
 
-PROBLEMS = (ConfigProblem, InputProblem, WorkProblem, DatabaseProblem, TimeoutError)
-"""How an experiment can fail; the others of the night still have their turn."""
 ENDED = "palimpsest.run-ended"
 MOST_STARTS = 5
 """A run whose process is lost is started again, but not for ever."""
+
+MISSED_AFTER = timedelta(hours=20)
+"""A scheduled run that could not start for so long is left out: the next night's is near."""
 
 Hours = Annotated[float, Field(gt=0, le=168)]
 
@@ -72,7 +78,8 @@ def bootstrap_experiment(
         overrides: settings on top of the file, each `field.subfield=value`.
         hours: stop after so many hours; what was finished is kept, and the next run goes on.
     """
-    experiment = load(experiment_file(config), overrides or [])
+    _refuse_endless_starts()
+    experiment = as_planned(load(experiment_file(config), overrides or []))
     return _unattended(experiment, experiment.generations, hours)
 
 
@@ -83,7 +90,8 @@ def nightly_generation(
     """Advance every active arm by one generation, and resume what was cut off.
 
     An arm that a gate has stopped stays as it is. One experiment that fails does not keep the
-    others from their turn; the run fails at its end then, and says which.
+    others from their turn; the run fails at its end then, and says which. A night that was missed
+    is not made up for: the next one goes on from there.
 
     Args:
         experiments: names of experiments on record, or YAML files to begin with; empty for every
@@ -92,21 +100,21 @@ def nightly_generation(
             more each night.
         hours: stop each experiment after so many hours; the next night goes on from there.
     """
-    turns, idle = next_turns(experiments or [], beyond=beyond)
-    for name, why in idle.items():
+    _refuse_endless_starts()
+    due = flow_run.scheduled_start_time
+    if due < now("UTC") - MISSED_AFTER:
+        return Completed(name="Missed", message=f"due at {due:%Y-%m-%d %H:%M} UTC; left out")
+    night = next_turns(experiments or [], beyond=beyond, since=due)
+    for name, why in night.idle.items():
         get_run_logger().info("%s: nothing to do: %s", name, why)
     done: list[str] = []
-    failed: list[str] = []
-    for turn in turns:
-        name = turn.experiment.name
-        try:
-            state = _unattended(turn.experiment, turn.until, hours)
-        except PROBLEMS as problem:
-            failed.append(f"{name}: {problem}")
-            continue
-        done.append(f"{name}: {state.message}" if state.is_cancelled() else str(state.message))
+    failed = list(night.unusable)
+    for turn in night.turns:
+        state = _unattended(turn.experiment, turn.until, hours)
+        said = f"{turn.experiment.name}: {state.message}"
+        (done if state.is_completed() or state.is_cancelled() else failed).append(said)
     if failed:
-        raise WorkProblem(f"{len(failed)} of {len(turns)} experiments: " + "; ".join(failed))
+        return Failed(message="; ".join([*failed, *done]))
     return Completed(message="; ".join(done) or "nothing to do: every arm is finished or stopped")
 
 
@@ -124,7 +132,8 @@ def evaluate_again(
             evaluation.tasks=[bits_per_byte,rater].
         hours: stop after so many hours.
     """
-    experiment = load(experiment_file(config), overrides or [])
+    _refuse_endless_starts()
+    experiment = as_planned(load(experiment_file(config), overrides or []))
     return _unattended(experiment, last_generation(experiment), hours)
 
 
@@ -135,6 +144,7 @@ def verify_lineage(home: Path | None = None) -> State[Any]:
     Args:
         home: folder of corpora, checkpoints and stages; the cluster's own when left empty.
     """
+    _refuse_endless_starts()
     return Completed(message=verify_home(home))
 
 
@@ -149,7 +159,17 @@ def collect_garbage(
         dry_run: only say what would go.
         all_failed: also the finished shards of failed stages that a run could still go on with.
     """
+    _refuse_endless_starts()
     return Completed(message=collect_home(home, dry_run=dry_run, all_failed=all_failed))
+
+
+def _refuse_endless_starts() -> None:
+    if (flow_run.run_count or 1) > MOST_STARTS:
+        raise WorkProblem(
+            f"this run was started {flow_run.run_count} times, and its process was lost each time. "
+            "What was finished is kept. Look at the memory limits and the log of the Prefect "
+            "worker, then run the deployment again."
+        )
 
 
 def _unattended(experiment: Experiment, until: int, hours: float) -> State[Any]:
@@ -158,29 +178,33 @@ def _unattended(experiment: Experiment, until: int, hours: float) -> State[Any]:
     A lease's holder on another machine cannot be asked whether it lives, so its lease is given the
     time to run out: a run whose process was killed is not kept out by its own earlier self.
     """
-    if (flow_run.run_count or 1) > MOST_STARTS:
-        raise WorkProblem(
-            f"this run was started {flow_run.run_count} times, and its process was lost each time. "
-            "What was finished is kept. Look at the memory limits and the log of the Prefect "
-            "worker, then run the deployment again."
-        )
+    held: list[LeaseHeld] = []
 
     @flow(
         name="experiment",
         flow_run_name=f"{experiment.name}-to-generation-{until}",
-        timeout_seconds=hours * 3600,
         persist_result=False,
     )
     def turn() -> None:
-        advance(experiment, until)
-
-    try:
-        turn()
-    except LeaseHeld:
-        time.sleep(TTL_S * 1.1)
+        # Prefect would raise where its signal or its time limit falls.
         try:
-            turn()
-        except LeaseHeld as held:
-            why = f"{held}. This run changed nothing: let the other one end, or cancel it."
-            return Cancelled(name="Overlapping", message=why)
-    return Completed(message=f"{experiment.name} is at generation {until}")
+            with heard((signal.SIGTERM, signal.SIGINT), hours * 3600):
+                advance(experiment, until)
+        except LeaseHeld as error:
+            held.append(error)
+            raise
+        except KeyboardInterrupt:
+            raise TerminationSignal(signal.SIGTERM) from None
+
+    state: State[Any] = turn(return_state=True)
+    if held:
+        held.clear()
+        time.sleep(TTL_S * 1.1)
+        state = turn(return_state=True)
+    if held:
+        why = f"{held[0]}. This run changed nothing: let the other one end, or cancel it."
+        return Cancelled(name="Overlapping", message=why)
+    if state.is_completed():
+        return Completed(message=f"{experiment.name} is at generation {until}")
+    # A state of its own: of another flow's, Prefect would only say that it failed.
+    return State(type=state.type, name=state.name, message=state.message)

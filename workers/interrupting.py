@@ -1,18 +1,21 @@
-"""Ctrl-C: noted when it is pressed, and acted on at the next step of the run, a second or so later.
+"""Being asked to stop: noted when it happens, acted on at the next step, a second or so later.
 
 Raised where it falls, an interrupt can be swallowed by a finaliser or a hook, or leave a lock held
-that other threads wait for: of ten tries one ran on to its end and one stood still. So the first
-two are noted; a third is raised at once, for those who cannot wait.
+that other threads wait for: of ten tries one ran on to its end and one stood still; in the midst of
+a call of Ray's it becomes a SystemError. So the first two are noted; a third is raised at once, for
+those who cannot wait.
 """
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
 _requests = 0
+_deadline: float | None = None
 
 
 def _note(number: int, frame: FrameType | None) -> None:
@@ -23,24 +26,41 @@ def _note(number: int, frame: FrameType | None) -> None:
 
 
 @contextmanager
-def heard() -> Iterator[None]:
-    """Note Ctrl-C while the block runs; to be used in the main thread."""
-    global _requests
+def heard(
+    signals: Sequence[signal.Signals] = (signal.SIGINT,), limit_s: float | None = None
+) -> Iterator[None]:
+    """Note these signals while the block runs, and its time; to be used in the main thread.
+
+    Args:
+        signals: Ctrl-C; SIGTERM too where a run is stopped by a program.
+        limit_s: seconds after which the block is to stop, at the next step too.
+    """
+    global _requests, _deadline
     _requests = 0
-    before = signal.signal(signal.SIGINT, _note)
+    _deadline = time.monotonic() + limit_s if limit_s is not None else None
+    before = {number: signal.signal(number, _note) for number in signals}
     try:
         yield
     finally:
+        _deadline = None
         # Once it was heard, the process is on its way out, and another one has nothing to add.
-        signal.signal(signal.SIGINT, signal.SIG_IGN if _requests else before)
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_IGN if _requests else handler)
 
 
 def asked_to_stop() -> bool:
-    """Whether Ctrl-C was pressed."""
+    """Whether one of the signals came."""
     return _requests > 0
 
 
 def stop_if_asked() -> None:
-    """Raise KeyboardInterrupt if Ctrl-C was pressed; called where a run can stop safely."""
+    """Stop here if it was asked for; called where a run can stop safely.
+
+    Raises:
+        KeyboardInterrupt: one of the signals came.
+        TimeoutError: the time is over.
+    """
     if _requests:
         raise KeyboardInterrupt
+    if _deadline is not None and time.monotonic() > _deadline:
+        raise TimeoutError("the time is over; what was finished is kept, and the next run goes on")

@@ -186,7 +186,10 @@ def ensure_generation(session: Session, arm: Arm, generation_index: int) -> Gene
 def set_generation(
     session: Session, generation: Generation, **fields: Unpack[GenerationFields]
 ) -> Generation:
-    """Set fields of a generation; counts that do not add up are refused by the database."""
+    """Set fields of a generation; counts that do not add up are refused by the database.
+
+    Its times are those of the first run that made it: a later one only takes what is there.
+    """
     values = cast(Mapping[str, Any], fields)
     unknown = sorted(set(values) - set(GenerationFields.__annotations__))
     if unknown:
@@ -194,6 +197,10 @@ def set_generation(
     generation = fresh(session, generation)
     for name, value in values.items():
         setattr(generation, name, value)
+    if generation.status == "running" and generation.started_at is None:
+        generation.started_at = utc_now()
+    if generation.status == "finished" and generation.finished_at is None:
+        generation.finished_at = utc_now()
     session.flush()
     return generation
 

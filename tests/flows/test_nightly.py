@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from configs.loading import experiment_file, load
+from db.models import utc_now
 from db.records import (
     ensure_arm,
     ensure_generation,
@@ -13,7 +14,7 @@ from db.records import (
     set_generation,
 )
 from db.sessions import open_database
-from flows.nightly import last_generation, next_turns
+from flows.nightly import as_planned, last_generation, next_turns
 from flows.opening import database_url, resolved_config
 from flows.opening import register as register_experiment
 from workers.problems import InputProblem
@@ -45,14 +46,16 @@ def remember(database, *, reached: int, stopped: tuple[str, ...] = (), **more: s
 
 
 def test_a_file_that_is_not_on_record_begins_with_generation_1(record):
-    [turn], idle = next_turns([TINY], beyond=False)
-    assert (turn.experiment.name, turn.until, idle) == ("microworld-tiny", 1, {})
+    night = next_turns([TINY], beyond=False)
+    [turn] = night.turns
+    assert (turn.experiment.name, turn.until, night.idle) == ("microworld-tiny", 1, {})
 
 
 def test_every_active_experiment_goes_one_further(record):
     remember(record, reached=0, name="early")
     remember(record, reached=1, name="later")
-    turns, idle = next_turns([], beyond=False)
+    night = next_turns([], beyond=False)
+    turns, idle = night.turns, night.idle
     assert {turn.experiment.name: turn.until for turn in turns} == {"early": 1, "later": 2}
     assert not idle
 
@@ -63,22 +66,50 @@ def test_a_generation_that_was_cut_off_is_the_one_to_make(record):
         row = find_experiment(session, experiment.name)
         arm = ensure_arm(session, row, "control", 0)
         set_generation(session, ensure_generation(session, arm, 1), status="finished")
-    [turn], _ = next_turns([], beyond=False)
+    [turn] = next_turns([], beyond=False).turns
     assert turn.until == 1
 
 
 def test_a_finished_experiment_goes_on_only_when_asked_to(record):
     experiment = remember(record, reached=2)
-    turns, idle = next_turns([], beyond=False)
+    night = next_turns([], beyond=False)
+    turns, idle = night.turns, night.idle
     assert not turns and "its 2 generations are made" in idle[experiment.name]
-    [turn], _ = next_turns([], beyond=True)
+    [turn] = next_turns([], beyond=True).turns
     assert (turn.until, turn.experiment.generations) == (3, 3)
 
 
 def test_what_the_gate_stopped_stays_stopped(record):
     experiment = remember(record, reached=1, stopped=("revise",))
-    turns, idle = next_turns([], beyond=True)
+    night = next_turns([], beyond=True)
+    turns, idle = night.turns, night.idle
     assert not turns and "gate" in idle[experiment.name]
+
+
+def test_a_night_that_is_started_again_advances_nothing_twice(record):
+    due = utc_now()
+    experiment = remember(record, reached=1)
+    assert (
+        "before it was started again"
+        in next_turns([], beyond=False, since=due).idle[experiment.name]
+    )
+    assert next_turns([], beyond=False, since=utc_now()).turns
+
+
+def test_one_experiment_that_cannot_be_read_leaves_the_others_their_turn(record):
+    remember(record, reached=0, name="good")
+    remember(record, reached=0, name="bad")
+    with record.sessions.begin() as session:
+        row = find_experiment(session, "bad")
+        row.config = {**row.config, "no_such_field": 1}
+    night = next_turns([], beyond=False)
+    assert [turn.experiment.name for turn in night.turns] == ["good"]
+    assert "no_such_field" in night.unusable[0]
+
+
+def test_what_went_beyond_its_file_keeps_its_generations(record):
+    remember(record, reached=3, generations="5")
+    assert as_planned(load(experiment_file(TINY))).generations == 5
 
 
 def test_an_unknown_name_is_refused_with_the_remedy(record):
