@@ -20,7 +20,9 @@ BASE_IMAGE ?= python:3.11-slim-bookworm
 CLUSTER ?= docker/cluster
 COMPOSE ?= $(shell docker compose version > /dev/null 2>&1 && echo docker compose || echo docker-compose)
 COMPOSE_FILES ?= -f docker/compose.yaml
-IN_CLUSTER = $(COMPOSE) -p palimpsest --env-file $(CLUSTER)/cluster.env $(COMPOSE_FILES)
+PROJECT ?= palimpsest
+REMOVE ?=
+IN_CLUSTER = $(COMPOSE) -p $(PROJECT) --env-file $(CLUSTER)/cluster.env $(COMPOSE_FILES)
 
 .PHONY: help install demo test test-slow stress-leases check bench bench-lineage clean \
 	cluster-base cluster-images cluster-up cluster-status cluster-demo cluster-faults cluster-down
@@ -76,25 +78,24 @@ cluster-images: ## build the images of the cluster from BASE_IMAGE
 
 # `init --cluster` runs in the image, so that this host needs no Python.
 cluster-up: cluster-images ## start the cluster on this host: Prefect, PostgreSQL and Ray
-	@test -e $(CLUSTER)/cluster.env || { mkdir -p $(CLUSTER) && \
-		docker run --rm --user $$(id -u):$$(id -g) --volume $(abspath $(CLUSTER)):$(abspath $(CLUSTER)) \
-			--entrypoint palimpsest palimpsest-orchestrator:latest \
-			init --cluster $(abspath $(CLUSTER)); }
+	@mkdir -p $(CLUSTER)
+	@docker run --rm --user $$(id -u):$$(id -g) --volume $(abspath $(CLUSTER)):$(abspath $(CLUSTER)) \
+		--entrypoint palimpsest palimpsest-orchestrator:latest init --cluster $(abspath $(CLUSTER))
 	$(IN_CLUSTER) up --detach --remove-orphans
-	docker/wait-healthy
+	docker/wait-healthy $(PROJECT)
 
 cluster-status: ## how the cluster's services and experiments stand
 	$(IN_CLUSTER) ps
-	$(IN_CLUSTER) exec -T prefect-worker palimpsest status
+	$(IN_CLUSTER) exec -T prefect-worker with-secrets palimpsest status
 
 cluster-demo: $(READY) ## run the demo on the running cluster, and check it against the same run here
-	$(BIN)/python tests/cluster/demo.py --cluster $(CLUSTER) $(PARTS)
+	$(BIN)/python tests/cluster/demo.py --cluster $(CLUSTER) --project $(PROJECT) $(PARTS)
 
 cluster-faults: $(READY) ## break a cluster of its own in every way, and see that runs end the same
 	$(BIN)/python tests/cluster/faults.py --cluster $(CLUSTER) $(PARTS)
 
-cluster-down: ## stop the cluster; its volumes stay (remove them too: docker volume rm)
-	$(IN_CLUSTER) down --remove-orphans
+cluster-down: ## stop the cluster; its volumes stay (REMOVE=--volumes removes them too)
+	$(IN_CLUSTER) down --remove-orphans $(REMOVE)
 
 clean: ## remove .venv and the caches of the tools; results in .palimpsest stay
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .import_linter_cache

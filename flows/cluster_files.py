@@ -21,10 +21,11 @@ SECRETS: dict[str, Callable[[], str]] = {
     "object_store": lambda: f"{secrets.token_hex(10)}\n{secrets.token_urlsafe(32)}",
 }
 TEXT = """\
-# Settings of the compose cluster; docker/compose.yaml reads them. It holds no secret: those are the
-# files in {secrets}.
+# Settings of the compose cluster; docker/compose.yaml reads them. The secrets are files in
+# {secrets}
 PALIMPSEST_SECRETS={secrets}
-# Your experiments: /configs in the containers, where deployments look for config files.
+# Your experiments' files. The containers, and so the deployments, see NAME.yaml in it as
+# /configs/NAME.yaml.
 PALIMPSEST_CONFIGS={configs}
 
 # Ray workers on this machine, and the cores that each gives: an engine takes engine.threads of
@@ -46,7 +47,7 @@ DATABASE_MEMORY=1g
 PALIMPSEST_STORAGE=
 AWS_ENDPOINT_URL=
 AWS_REGION=us-east-1
-# Told, as JSON with a text, how each run ended.
+# Told, as JSON with a text, how each run ended. Such an address is a secret: keep this file yours.
 PALIMPSEST_WEBHOOK=
 """
 
@@ -71,6 +72,7 @@ def write_cluster_files(folder: Path) -> Written:
     for each in (folder, store, folder / "configs"):
         each.mkdir(parents=True, exist_ok=True)
     store.chmod(0o700)
+    (folder / "configs").chmod(0o755)
     made: list[str] = []
     for name, draw in SECRETS.items():
         if not (store / name).exists():
@@ -78,7 +80,7 @@ def write_cluster_files(folder: Path) -> Written:
             made.append(name)
     environment = folder / ENVIRONMENT
     if not environment.exists():
-        _write(environment, TEXT.format(secrets=store, configs=folder / "configs"), 0o644)
+        _write(environment, TEXT.format(secrets=store, configs=folder / "configs"), 0o600)
         made.append(ENVIRONMENT)
     kept = [name for name in (*SECRETS, ENVIRONMENT) if name not in made]
     return Written(environment, tuple(made), tuple(kept))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +20,11 @@ ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
 class CheckFailed(Exception):
     """Something about the cluster is not as it must be."""
+
+
+def stop_on_sigterm() -> None:
+    """Let a time limit from outside end in the same clean-up as an error."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 
 def check(holds: object, what: str) -> None:

@@ -14,7 +14,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-from compose import ROOT, CheckFailed, Cluster, check, counts_add_up, digests, run
+from compose import (
+    ROOT,
+    CheckFailed,
+    Cluster,
+    check,
+    counts_add_up,
+    digests,
+    run,
+    stop_on_sigterm,
+)
 from refusals import check_images, check_listening, check_refusals
 
 BIN = Path(sys.executable).parent
@@ -35,8 +44,10 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", help=f"of {', '.join(parts)}; all without")
     parser.add_argument("--cluster", type=Path, default=ROOT / "docker/cluster")
     parser.add_argument("--config", default="microworld")
+    parser.add_argument("--project", default="palimpsest", help="Name of the compose project.")
     chosen = parser.parse_args()
-    cluster = Cluster(chosen.cluster.resolve())
+    stop_on_sigterm()
+    cluster = Cluster(chosen.cluster.resolve(), project=chosen.project)
     figures: list[str] = []
     try:
         figures.append(f"healthy in {cluster.wait_healthy():.0f} s")
@@ -62,7 +73,7 @@ def loop(cluster: Cluster, config: str) -> list[str]:
     differing = [name for name in ours if ours[name] != theirs.get(name)]
     check(not differing and len(ours) == len(theirs), f"digests differ: {differing}")
     check(counts_add_up(there), "the actions of a generation do not add up")
-    nodes = _nodes(cluster)
+    nodes = _nodes(cluster, config)
     check(len(nodes) >= 2, f"engines worked in {len(nodes)} containers: {nodes}")
     shown = _artifacts(cluster, config, there)
     return [
@@ -81,9 +92,13 @@ def _standing_here(config: str) -> dict[str, Any]:
     return json.loads(run(str(BIN / "palimpsest"), "status", config, "--json", env=clean))[0]
 
 
-def _nodes(cluster: Cluster) -> dict[str, int]:
-    """Finished shards by the container that worked on them."""
-    rows = cluster.sql("SELECT meta FROM shard_ledger")
+def _nodes(cluster: Cluster, experiment: str) -> dict[str, int]:
+    """An experiment's finished shards by the container that worked on them."""
+    rows = cluster.sql(
+        "SELECT l.meta FROM shard_ledger l JOIN stages s ON s.id = l.stage_id JOIN runs r "
+        "ON r.id = s.run_id JOIN experiments e ON e.id = r.experiment_id "
+        f"WHERE e.name = '{experiment}'"
+    )
     found: dict[str, int] = {}
     for row in rows:
         meta = row["meta"] if isinstance(row["meta"], dict) else json.loads(row["meta"])
@@ -119,7 +134,7 @@ def schedule(cluster: Cluster, config: str) -> list[str]:
         [{"schedule": {"cron": EVERY_MINUTE}, "active": True, "parameters": parameters}],
     )[0]
     try:
-        fired = _scheduled_run(cluster, identity)
+        fired = _scheduled_run(cluster, identity, made["created"])
     finally:
         cluster.api("DELETE", f"/deployments/{identity}/schedules/{made['id']}")
     state = cluster.finish(fired, 900)
@@ -145,8 +160,8 @@ def _form_fields(cluster: Cluster) -> int:
     return total
 
 
-def _scheduled_run(cluster: Cluster, deployment: str) -> str:
-    """The run that the schedule starts, once it is under way."""
+def _scheduled_run(cluster: Cluster, deployment: str, since: str) -> str:
+    """The run that a schedule made at `since` starts, once it is under way."""
     asked = {
         "flow_runs": {"state": {"type": {"any_": ["RUNNING", "COMPLETED", "FAILED"]}}},
         "deployments": {"id": {"any_": [deployment]}},
@@ -154,7 +169,8 @@ def _scheduled_run(cluster: Cluster, deployment: str) -> str:
     }
     for _ in range(120):
         found = cluster.api("POST", "/flow_runs/filter", asked)
-        fired = [run for run in found if run["auto_scheduled"]]
+        # Times are ISO 8601 in UTC, so that they sort as texts.
+        fired = [run for run in found if run["auto_scheduled"] and run["created"] >= since]
         if fired:
             return fired[0]["id"]
         time.sleep(2)

@@ -16,7 +16,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from compose import ROOT, CheckFailed, Cluster, check, counts_add_up, digests, run
+from compose import (
+    ROOT,
+    CheckFailed,
+    Cluster,
+    check,
+    counts_add_up,
+    digests,
+    run,
+    stop_on_sigterm,
+)
 
 BIN = Path(sys.executable).parent
 CONFIG = "microworld-tiny"
@@ -75,6 +84,7 @@ def main() -> None:
     parser.add_argument("--cluster", type=Path, default=ROOT / "docker/cluster")
     parser.add_argument("--keep", action="store_true", help="Leave the cluster running.")
     chosen = parser.parse_args()
+    stop_on_sigterm()
     cluster = Cluster(
         chosen.cluster.resolve(),
         project="palimpsest-faults",
