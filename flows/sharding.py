@@ -35,7 +35,8 @@ def sharded(
             found = list_shards(session, stage)
         # One on which the engine failed is asked again: the engine may have been mended.
         done = [row for row in found if row.status == "done"]
-        there = context.store.files_standing(job.out, (shard_name(r.shard_index) for r in done))
+        digests = {shard_name(row.shard_index): row.digest for row in done}
+        there = context.store.files_standing(job.out, digests, digests)
         kept = {r.shard_index: r for r in done if shard_name(r.shard_index) in there}
         missing = [i for i in range(len(job.corpus.shards)) if i not in kept]
         if kept:

@@ -11,15 +11,24 @@ from ray.exceptions import (
     WorkerCrashedError,
 )
 
-from workers.problems import InputProblem, WorkProblem
+from workers.problems import InputProblem, StoreAway, WorkProblem
 
 LOST = (RayActorError, WorkerCrashedError, NodeDiedError, OutOfMemoryError, ObjectLostError)
 """The process or its node is gone; an error of the work itself is a RayTaskError."""
 
 
-def raise_ours(error: BaseException) -> None:
-    """Raise the cause of a remote error where it is a problem that no retry can mend."""
+def raise_ours(error: BaseException, *, again: bool = False) -> None:
+    """Raise the cause of a remote error where it is a problem that no retry can mend.
+
+    Args:
+        error: what Ray raised.
+        again: whether the work will be tried again in any case, so that a store that is away may
+            be back by then. What is tried for the last time says why it failed: a store's fault
+            must never be put down to the documents.
+    """
     cause = getattr(error, "cause", None)
+    if again and isinstance(cause, StoreAway):
+        return
     if isinstance(cause, InputProblem | WorkProblem):
         raise cause from error
 

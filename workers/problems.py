@@ -9,3 +9,7 @@ class InputProblem(Exception):
 
 class WorkProblem(Exception):
     """Work that had to stop although its input was fine; what was finished stays usable."""
+
+
+class StoreAway(WorkProblem):
+    """The store does not answer now: the same work may be done later, or by another node."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from workers.problems import InputProblem, WorkProblem
+from workers.problems import InputProblem, StoreAway, WorkProblem
 
 FIELD = "placement.storage (or PALIMPSEST_STORAGE)"
 # Where a folder is no more than a prefix of names; to "make" one could make a bucket.
@@ -81,14 +82,18 @@ class RemoteFiles:
 
     def upload(self, path: Path, name: str) -> None:
         """Copy a file of this node there."""
-        with self._explained():
+        with self._explained(), _of_this_node(path):
             system, root = self._system()
             self._make_room(system, f"{root}/{name}")
             system.put_file(str(path), f"{root}/{name}")
 
     def download(self, name: str, path: Path) -> bool:
-        """Copy a file from there; False where there is none."""
-        with self._explained():
+        """Copy a file from there; False where there is none.
+
+        Raises:
+            OSError: this node's disk is full.
+        """
+        with self._explained(full_disk=True), _of_this_node(path):
             system, root = self._system()
             with suppress(FileNotFoundError):
                 system.get_file(f"{root}/{name}", str(path))
@@ -175,14 +180,34 @@ class RemoteFiles:
             system.makedirs(path.rpartition("/")[0], exist_ok=True)
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Tell what an error of the store means, and what to do about it."""
+    def _explained(self, *, full_disk: bool = False) -> Iterator[None]:
+        """Tell what an error of the store means, and what to do about it.
+
+        Args:
+            full_disk: whether a full disk is this node's, and not the store's.
+        """
         try:
             yield
         except (InputProblem, WorkProblem):
             raise
         except _errors() as error:
+            if full_disk and getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+                raise
             raise _explanation(self.url, error) from error
+
+
+@contextmanager
+def _of_this_node(path: Path) -> Iterator[None]:
+    """Tell a file of this node that must not be read or written from one of the store."""
+    try:
+        yield
+    except PermissionError as error:
+        if error.filename is None or Path(error.filename) not in (path, path.parent):
+            raise
+        raise InputProblem(
+            f"{path}: this node's user may not read or write it ({error.strerror}). Mend the "
+            "rights of placement.home there, then run the same command again."
+        ) from error
 
 
 def _errors() -> tuple[type[Exception], ...]:
@@ -220,7 +245,7 @@ def _explanation(url: str, error: Exception) -> InputProblem | WorkProblem:
         return InputProblem(
             f"{FIELD}: {url} is not there ({_said(error)}). Make the bucket, or mend the URL."
         )
-    return WorkProblem(
+    return StoreAway(
         f"{FIELD}: {url} cannot be used now ({kind}: {_said(error)}). Check that its server runs "
         "and that this node reaches it (for S3: AWS_ENDPOINT_URL, AWS_REGION). What was finished "
         "is kept: run the same command again."

@@ -11,10 +11,11 @@ from __future__ import annotations
 import json
 import socket
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from filelock import FileLock
@@ -156,8 +157,19 @@ class SharedStore:
         self.publish_folder(folder)
         return True
 
-    def files_standing(self, folder: str | Path, names: Iterable[str]) -> set[str]:
+    def files_standing(
+        self,
+        folder: str | Path,
+        names: Iterable[str],
+        digests: Mapping[str, str] = MappingProxyType({}),
+    ) -> set[str]:
         """Which single files of a folder every node can have; this node's own are published.
+
+        Args:
+            folder: in the home.
+            names: of files in it.
+            digests: SHA-256 of the bytes that are on record, by name, as far as they are: another
+                attempt may have left others in the store.
 
         Raises:
             WorkProblem: the store cannot be reached.
@@ -167,8 +179,16 @@ class SharedStore:
         if self.url is None:
             return here
         held = self._names(folder)
-        there = {name for name in names if {name, name + NOTE} <= held}
+        there = {
+            name
+            for name in names
+            if {name, name + NOTE} <= held
+            and (name not in digests or self._noted(folder / name) == digests[name])
+        }
         for name in here - there:
+            if name in digests and file_digest(folder / name) != digests[name]:
+                here.discard(name)
+                continue
             self.publish_file(folder / name)
         return there | here
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import shutil
@@ -13,11 +14,13 @@ from pathlib import Path
 
 import pytest
 from object_store import READER, ObjectStore
+from ray.exceptions import RayTaskError
 
+from workers import losses
 from workers.corpora.store import CorpusRef, CorpusWriter, open_corpus, verify_corpus
-from workers.problems import InputProblem, WorkProblem
+from workers.problems import InputProblem, StoreAway, WorkProblem
 from workers.records import Document, text_digest
-from workers.remote_files import checked_url
+from workers.remote_files import RemoteFiles, checked_url
 from workers.sharing import MOUNTED, NOTE, SharedStore
 from workers.storage import MANIFEST, UNFINISHED
 
@@ -144,6 +147,67 @@ def test_what_stands_here_alone_is_published(store: SharedStore) -> None:
     assert store.folder_stands(made.uri)
     assert store.files_standing(folder, ["a", "b"]) == {"a"}
     assert not store.folder_stands(Path(store.home) / "corpora" / "none")
+
+
+def test_a_file_of_other_bytes_than_are_on_record_does_not_stand(store: SharedStore) -> None:
+    path = Path(store.home) / "stages" / "r" / "a"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"other")
+    store.publish_file(path)
+    wanted = {"a": text_digest("a")}
+    assert store.files_standing(path.parent, wanted, wanted) == set()
+    path.write_bytes(b"a")
+    assert store.files_standing(path.parent, wanted, wanted) == {"a"}
+    fresh_node(store)
+    assert store.files_standing(path.parent, wanted, wanted) == {"a"}
+
+
+def test_a_fault_of_this_node_is_not_told_as_the_store_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk is explained where it is known what was written; a store's own is the store's."""
+    from fsspec.implementations.local import LocalFileSystem
+
+    home = tmp_path / "home"
+    store = SharedStore(str(home), f"file://{tmp_path}/bucket")
+    path = home / "stages" / "r" / "a"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"a")
+    store.publish_file(path)
+    fresh_node(store)
+
+    def fail(number: int, name: object = None) -> None:
+        def raising(*_: object, **__: object) -> None:
+            raise OSError(number, os.strerror(number), name)
+
+        for each in ("get_file", "put_file"):
+            monkeypatch.setattr(LocalFileSystem, each, raising)
+
+    files = RemoteFiles(str(store.url))
+    fail(errno.ENOSPC)
+    with pytest.raises(WorkProblem, match=r"stages/r/a: no space is left") as full:
+        store.fetch_file(path)
+    with pytest.raises(StoreAway):
+        files.upload(path, "stages/r/a")
+    assert not isinstance(full.value, StoreAway)
+    fail(errno.EACCES, str(path))
+    for move in (lambda: files.upload(path, "a"), lambda: files.download("a", path)):
+        with pytest.raises(InputProblem, match=r"stages/r/a: this node's user may not"):
+            move()
+    fail(errno.EACCES, "bucket/a")
+    with pytest.raises(InputProblem, match="refuses the credentials"):
+        files.download("a", path)
+
+
+def test_a_store_that_is_away_is_no_end_while_work_is_tried_again() -> None:
+    away, full = (
+        RayTaskError("work", "", cause) for cause in (StoreAway("away"), WorkProblem("full"))
+    )
+    losses.raise_ours(away, again=True)
+    with pytest.raises(StoreAway):
+        losses.raise_ours(away)
+    with pytest.raises(WorkProblem, match="full"):
+        losses.raise_ours(full, again=True)
 
 
 def test_a_folder_that_lost_a_file_there_does_not_stand(store: SharedStore) -> None:
