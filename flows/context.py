@@ -184,6 +184,11 @@ class RunContext:
             self._pool = EnginePool(self.experiment.engine, terms)
         return self._pool
 
+    def stop_engines(self) -> None:
+        """End the engines that run, if any do; the next stage that asks a model starts its own."""
+        if self._pool is not None:
+            self._pool.stop()
+
     def close(self) -> None:
         """End the pool and leave Ray."""
         if self._pool is not None:

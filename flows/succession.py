@@ -123,8 +123,9 @@ def _train(
             seed=seed,
             home=str(context.home),
             store=context.store,
+            wait_s=settings.engine.wait_s,
         )
-        made = _remotely(context, train, spec, together=settings.training.workers > 1)
+        made = _remotely(context, train, spec, workers=settings.training.workers)
         # What it was before post-training: generation 0 was the configured model itself.
         before = made.corpus_stage if mix else parent
         meta = {
@@ -138,7 +139,9 @@ def _train(
         said = f"{made.tokens_seen:,} tokens, {made.tokens_per_s:,.0f}/s"
         context.reporter.step(f"  model {made.checkpoint.id[:12]}: {said}")
         spent = StageCosts(seconds=made.seconds, documents=made.mix.documents if made.mix else None)
-        record = partial(_record_checkpoints, context, recipe, made)
+        # Asked before the write: on a cluster the nodes say it, and a run that joins them writes.
+        numerics = _numerics_of_training(context)
+        record = partial(_record_checkpoints, context, recipe, made, numerics)
         return Finished(made.checkpoint.id, made.checkpoint.uri, meta, spent, record)
 
     def whole(output: Finished) -> bool:
@@ -171,10 +174,11 @@ def _is_whole(context: RunContext, uri: str) -> bool:
     return True
 
 
-def _record_checkpoints(context: RunContext, recipe: Recipe, made: Any, session: Session) -> None:
+def _record_checkpoints(
+    context: RunContext, recipe: Recipe, made: Any, numerics: dict[str, Any], session: Session
+) -> None:
     """Record the trained model and, where its training had two stages, the one between them."""
     parent = find_checkpoint(session, recipe.inputs["checkpoint"])
-    numerics = _numerics_of_training(context)
     read = (("trained_on", recipe.inputs["corpus"]), ("mixed_from", recipe.inputs["corpus0"]))
     for each in (made.corpus_stage, made.checkpoint):
         if each is None:
@@ -339,7 +343,7 @@ def _write_rows(session: Session, subject: Any, recipe_id: str, rows: list[Metri
 
 
 def _remotely(
-    context: RunContext, function: Callable[[S, Any], T], spec: S, *, together: bool = False
+    context: RunContext, function: Callable[[S, Any], T], spec: S, *, workers: int = 1
 ) -> T:
     """Run a long job on Ray and show its progress.
 
@@ -347,7 +351,7 @@ def _remotely(
         context: the run.
         function: the job.
         spec: what it is given.
-        together: whether it starts processes of its own for the work, which reserve what they need.
+        workers: processes that it starts for the work, if more than one.
     """
     from workers.remote import run_remote
 
@@ -363,15 +367,17 @@ def _remotely(
         said = " ".join(f"{name} {value:.3g}" for name, value in figures.items())
         context.reporter.progress(what, done, total, start, said)
 
-    if context.cluster() is not None:
-        # There, engines keep cores and GPUs that training may need, and the next stage that asks
-        # a model has new weights to load anyway.
-        context.pool().stop()
+    both_need_gpus = context.experiment.engine.gpus_per_actor > 0 and settings.num_gpus > 0
+    if context.cluster() is not None or both_need_gpus:
+        # Engines keep GPUs, and on a cluster cores, that training may need, and the next stage that
+        # asks a model has new weights to load anyway.
+        context.stop_engines()
     return run_remote(
         function,
         spec,
-        cpus=1 if together else settings.threads,
-        gpus=0 if together else settings.num_gpus,
+        cpus=settings.threads,
+        gpus=settings.num_gpus,
+        workers=workers,
         progress=show,
         say=context.say,
         wait_s=context.experiment.engine.wait_s,

@@ -13,6 +13,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 Progress = Callable[[str, int, int, dict[str, Any]], None]
 """Takes what is done, how much of it, out of how much, and figures to show beside."""
+ROOM_AWAITED, ROOM_FOUND = "room awaited", "room found"
+"""Told as what is done, and shown to nobody: whether the job can go on."""
 TELL_S = 0.5
 """Least seconds between two tellings, so that a fast job does not flood the board."""
 
@@ -41,6 +43,10 @@ class Teller:
         self._board = board
         self._last = 0.0
 
+    def __reduce__(self) -> tuple[type[Teller], tuple[Any]]:
+        """Take the board alone along: another node's clock stands elsewhere."""
+        return Teller, (self._board,)
+
     def __call__(self, what: str, done: int, total: int, figures: dict[str, Any]) -> None:
         """Tell how far the job is, at most twice a second; the end is always told."""
         if done < total and time.monotonic() - self._last < TELL_S:
@@ -63,12 +69,9 @@ class Reader:
         self.board: Any = made.remote()
         self._show = show
         self._seen = 0
+        self.has_room = False
+        """Whether the job runs, and waits for no node."""
         self._asked = self.board.read.remote()
-
-    @property
-    def heard(self) -> bool:
-        """Whether anything was told."""
-        return self._seen > 0
 
     def look(self) -> None:
         """Show what was told since the last look; at once, whether there is an answer or not."""
@@ -86,6 +89,7 @@ class Reader:
 
     def _take(self, found: Any) -> None:
         if found is not None and found[0] != self._seen:
-            self._seen = found[0]
-            if found[1]:
-                self._show(*found[1])
+            self._seen, told = found
+            self.has_room = told[0] != ROOM_AWAITED
+            if told[0] not in (ROOM_AWAITED, ROOM_FOUND):
+                self._show(*told)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any, TypeVar
 
 import ray
@@ -11,7 +12,7 @@ from ray.exceptions import RayTaskError
 from workers.interrupting import stop_if_asked
 from workers.losses import LOST, last_line, raise_ours
 from workers.problems import WorkProblem
-from workers.progress import Progress, Reader, Teller
+from workers.progress import ROOM_FOUND, Progress, Reader, Teller
 from workers.waiting import RoomWait
 
 T = TypeVar("T")
@@ -27,6 +28,7 @@ def run_remote(
     *,
     cpus: int,
     gpus: float,
+    workers: int = 1,
     progress: Progress,
     say: Callable[[str], None] = lambda what: None,
     wait_s: float = 1800.0,
@@ -40,6 +42,8 @@ def run_remote(
         spec: its argument; paths and ids, no text.
         cpus: cores reserved; Ray sets the arithmetic libraries' threads to it.
         gpus: GPUs reserved.
+        workers: processes that the task starts, if more than one; they reserve the cores and GPUs,
+            each as many, and the task itself one core.
         progress: called here with (what, done, total, figures).
         say: called here with what a person should know beside.
         wait_s: seconds to wait for a node that has room.
@@ -48,15 +52,16 @@ def run_remote(
         InputProblem: the task's input cannot be used.
         WorkProblem: the task failed, was lost again and again, or found no room.
     """
-    task = ray.remote(_call).options(num_cpus=cpus, num_gpus=gpus, max_retries=0)
-    reader = Reader(progress)
-    try:
-        for lost in range(1, LOSSES + 2):
-            reference = task.remote(function, spec, reader.board)
+    own = {"num_cpus": cpus, "num_gpus": gpus} if workers == 1 else {"num_cpus": 1}
+    task = ray.remote(_call).options(**own, max_retries=0)
+    for lost in range(1, LOSSES + 2):
+        # A board of its own: what the lost one told says nothing of the one begun anew.
+        with closing(Reader(progress)) as reader:
+            wait = RoomWait(
+                cpus, gpus, "training.threads or training.num_gpus", wait_s, say, workers
+            )
             try:
-                return _followed(
-                    reference, reader, RoomWait(cpus, gpus, "training.threads", wait_s, say)
-                )
+                return _followed(task.remote(function, spec, reader.board), reader, wait)
             except RayTaskError as error:
                 raise_ours(error)
                 raise WorkProblem(
@@ -72,9 +77,7 @@ def run_remote(
                         "/tmp/ray/session_latest/logs there, then run the same command again."
                     ) from error
                 say(f"  {function.__name__}: its process was lost ({why[:200]}); begun anew")
-        raise RuntimeError("the last loss ends the loop")
-    finally:
-        reader.close()
+    raise RuntimeError("the last loss ends the loop")
 
 
 def _followed(reference: Any, reader: Reader, wait: RoomWait) -> Any:
@@ -85,7 +88,9 @@ def _followed(reference: Any, reader: Reader, wait: RoomWait) -> Any:
             stop_if_asked()
             done = bool(ray.wait([reference], timeout=POLL_S)[0])
             reader.look()
-            if not done and not reader.heard:
+            if reader.has_room:
+                wait.over()
+            elif not done:
                 wait.still()
         return ray.get(reference)
     finally:
@@ -95,6 +100,6 @@ def _followed(reference: Any, reader: Reader, wait: RoomWait) -> Any:
 
 
 def _call(function: Callable[[Any, Progress], T], spec: Any, board: Any) -> T:
-    # Says that it has found room; nothing is shown for it.
-    board.tell.remote()
-    return function(spec, Teller(board))
+    teller = Teller(board)
+    teller(ROOM_FOUND, 0, 0, {})
+    return function(spec, teller)

@@ -47,6 +47,8 @@ class TrainSpec:
     """Folder that the checkpoints are published in."""
     store: SharedStore = MOUNTED
     """What is read is fetched from it, and what is made is published there."""
+    wait_s: float = 1800.0
+    """Seconds for the processes of `training.workers` to find room."""
 
 
 @dataclass(frozen=True)

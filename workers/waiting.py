@@ -24,6 +24,8 @@ class RoomWait:
     """The settings that ask for so much, for the message."""
     wait_s: float
     say: Callable[[str], None]
+    processes: int = 1
+    """How many need so much each."""
     _since: float | None = field(default=None, init=False)
     _next: float = field(default=NOTICE_S, init=False)
 
@@ -46,14 +48,17 @@ class RoomWait:
         said = f"{len(nodes)} node{'' if len(nodes) == 1 else 's'} alive: {describe(nodes)}"
         if waited >= self.wait_s:
             raise WorkProblem(
-                f"no node with {self._needed} free came in {waited:.0f} s (engine.wait_s); {said}. "
+                f"no {self._room} free came in {waited:.0f} s (engine.wait_s); {said}. "
                 "What was finished is kept. Add nodes, wait for other work on the cluster to end, "
                 f"or lower {self.fields}; then run the same command again."
             )
         self._next = waited + NOTICE_AGAIN_S
-        self.say(f"  waiting for a node with {self._needed} free; {said}")
+        self.say(f"  waiting for a {self._room} free; {said}")
 
     @property
-    def _needed(self) -> str:
+    def _room(self) -> str:
         said = f"{self.cpus} CPU{'' if self.cpus == 1 else 's'}"
-        return said if not self.gpus else f"{said} and {self.gpus:g} GPU"
+        said += f" and {self.gpus:g} GPU" if self.gpus else ""
+        if self.processes > 1:
+            return f"set of nodes with {self.processes} times {said}"
+        return f"node with {said}"

@@ -12,10 +12,15 @@ import pytest
 import ray
 import torch
 import training_demo
+from ray.exceptions import ActorDiedError
+from ray.train.v2._internal.exceptions import WorkerGroupStartupTimeoutError
+from ray.train.v2.api.exceptions import ControllerError, WorkerGroupError
 from safetensors.torch import load_file
 from torch.multiprocessing import spawn
 
 from workers.cluster import connect
+from workers.data_parallel import raise_lasting
+from workers.problems import InputProblem, WorkProblem
 from workers.remote import run_remote
 from workers.training import TrainResult, TrainSpec, train
 
@@ -40,6 +45,7 @@ def together(spec: TrainSpec, home: Path, **changed: object) -> TrainResult:
         replace(spec, training=training, home=str(home)),
         cpus=1,
         gpus=0,
+        workers=2,
         progress=lambda what, done, total, figures: told.append(done),
     )
     assert told
@@ -81,6 +87,24 @@ def test_two_processes_of_a_group_train_what_one_does(
     assert made[0].checkpoint.id == made[1].checkpoint.id
     assert made[0].losses == made[1].losses
     agree(alone, made[0])
+
+
+def test_a_problem_of_one_process_is_told_apart_from_a_loss() -> None:
+    lost, lasting = RuntimeError("connection reset by peer"), InputProblem("no such exemplar")
+    raise_lasting(WorkerGroupError("", {0: lost, 1: ActorDiedError()}))
+    with pytest.raises(InputProblem, match="no such exemplar"):
+        raise_lasting(WorkerGroupError("", {0: lost, 1: lasting}))
+    with pytest.raises(WorkProblem, match=r"no room in engine\.wait_s"):
+        raise_lasting(ControllerError(WorkerGroupStartupTimeoutError(2)))
+
+
+@pytest.mark.slow
+def test_a_problem_of_the_processes_is_not_tried_again(
+    spec: TrainSpec, tmp_path: Path, local_ray: None
+) -> None:
+    settings = {"skills": spec.training.skills.model_copy(update={"tokens": 1})}
+    with pytest.raises(InputProblem, match="less than one exemplar"):
+        together(spec, tmp_path / "b", **settings)
 
 
 @pytest.mark.slow
