@@ -46,21 +46,26 @@ TASK: dict[str, Any] = {
 }
 
 
-def run_shard_group(stage: Stage, job: Job, shards: Sequence[int]) -> list[ShardResult]:
+def run_shard_group(
+    stage: Stage, job: Job, shards: Sequence[int], errors: int
+) -> list[ShardResult]:
     """Run a group of a stage's shards as one Prefect task."""
     _jobs[stage.recipe_id] = (stage, job)
-    return shard_group(stage.stage, stage.recipe_id, list(shards))
+    return shard_group(stage.stage, stage.recipe_id, list(shards), errors)
 
 
 @task(task_run_name="{stage} shards", **TASK)
-def shard_group(stage: str, recipe_id: str, shards: list[int]) -> list[ShardResult]:
-    """Give a group of shards to the engine pool, and record each as it ends."""
+def shard_group(stage: str, recipe_id: str, shards: list[int], before: int) -> list[ShardResult]:
+    """Give a group of shards to the engine pool, and record each as it ends.
+
+    Documents that were given up in the groups before count against the error budget too.
+    """
     context = current()
     row, job = _jobs[recipe_id]
     results: list[ShardResult] = []
     began = time.monotonic()
     total = sum(job.corpus.shards[index].documents for index in shards)
-    for result in context.pool().run(job, shards):
+    for result in context.pool().run(job, shards, stage=stage, errors=before):
         sharding.note_shard(context, row, result)
         stop_if_asked()
         results.append(result)

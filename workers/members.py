@@ -6,6 +6,7 @@ on nodes that may themselves join later.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,12 @@ from workers.waiting import RoomWait
 
 FAILED_STARTS = 3
 """Tries of one actor to start its engine."""
+LOST_STARTS = 5
+"""Starts of one actor that may be lost in a row with their nodes, as spot machines are, before it
+is taken for the engine's doing: one that takes all memory may bring its node down each time."""
+START_S = 1800.0
+"""Seconds that a start may take before it counts as hung; raised with `engine.shard_timeout_s`.
+Large weights come from a slow disk in minutes, and a start that hangs never ends by itself."""
 
 
 @dataclass(slots=True, eq=False)
@@ -41,6 +48,10 @@ class Member:
     busy: bool = False
     failed: int = 0
     """Starts in a row that failed."""
+    lost: int = 0
+    """Starts in a row that were lost with their nodes."""
+    began: float | None = None
+    """When its engine's start began; None while it is up or waits for room."""
 
     @property
     def ready(self) -> bool:
@@ -79,15 +90,23 @@ class Members:
         )
 
     def ask_for(self, spec: EngineSpec | None, count: int) -> None:
-        """See to it that `count` actors run an engine of this spec, or are on their way to."""
-        for index in range(count):
+        """See to it that `count` actors run an engine of this spec, or are on their way to.
+
+        Raises:
+            WorkProblem: every actor was given up.
+        """
+        # One that is given up is stood in for by the next.
+        left = [i for i in range(self._config.actors) if i not in self._given_up]
+        if not left:
+            raise WorkProblem("no engine starts any more. Finished shards are kept.")
+        for index in left[:count]:
             member = self._members.get(index)
             if member is None:
-                if index not in self._given_up:
-                    self._members[index] = self._new(index, spec)
+                self._members[index] = self._new(index, spec)
             elif spec is not None and member.spec != spec and not member.busy:
                 if member.ready:
                     member.spec, member.starting = spec, member.actor.start.remote(spec)
+                    member.began = time.monotonic()
                 else:
                     # It would start the engine that is no longer wanted first.
                     self.renew(member, spec)
@@ -120,22 +139,28 @@ class Members:
         if reference == member.placing:
             self._terms.check(said)
             member.node, member.placing = said, None
+            member.began = time.monotonic() if member.starting is not None else None
         else:
-            self.info, member.starting, member.failed = said, None, 0
+            self.info, member.starting, member.began = said, None, None
+            member.failed = member.lost = 0
 
     def renew(self, member: Member, spec: EngineSpec | None = None) -> None:
         """Ask for an actor afresh: an engine that failed once may be dead or spoiled."""
         ray.kill(member.actor)
         fresh = self._new(member.index, spec or member.spec)
-        fresh.failed = member.failed
+        fresh.failed, fresh.lost = member.failed, member.lost
         self._members[member.index] = fresh
 
     def watch(self) -> None:
-        """Say so when there is no node to work on, and stop waiting in the end.
+        """Say so when there is no node to work on, and stop waiting in the end; end hung starts.
 
         Raises:
-            WorkProblem: none came in `engine.wait_s`.
+            WorkProblem: no node came in `engine.wait_s`, or no engine starts.
         """
+        limit = max(START_S, self._config.shard_timeout_s)
+        for member in list(self._members.values()):
+            if member.began is not None and time.monotonic() - member.began > limit:
+                self._not_started(member, TimeoutError(f"its start took over {limit:.0f} s"))
         if any(member.placing is None for member in self._members.values()):
             self._wait.over()
         else:
@@ -165,14 +190,16 @@ class Members:
         node_id = member.node.node_id if member.node else None
         if isinstance(error, RayTaskError) or not with_its_node(error, node_id):
             member.failed += 1
-        if member.failed < FAILED_STARTS:
+        else:
+            member.lost += 1
+        spec, where = member.spec, member.node.name if member.node else "an unknown node"
+        name = f"engine {spec.kind}" if spec else "an actor"
+        if member.failed < FAILED_STARTS and member.lost < LOST_STARTS:
+            self._terms.say(f"  {name} did not start on {where}: {last_line(error)[:300]}")
             self.renew(member)
             return
-        spec, where = member.spec, member.node.name if member.node else "an unknown node"
-        told = (
-            f"engine {spec.kind if spec else ''} did not start in {FAILED_STARTS} tries on "
-            f"checkpoint {spec.checkpoint_id[:12] if spec else ''}"
-        )
+        told = f"{name} did not start in {member.failed + member.lost} tries"
+        told += f" on checkpoint {spec.checkpoint_id[:12]}" if spec else ""
         others = [m for m in self._members.values() if m is not member and m.starting is None]
         if not any(each.placing is None for each in others):
             raise WorkProblem(

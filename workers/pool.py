@@ -25,6 +25,7 @@ from workers.interrupting import stop_if_asked
 from workers.jobs import Job, Part, shard_file
 from workers.losses import LOST, last_line, raise_ours, with_its_node
 from workers.members import Member, Members, Terms
+from workers.problems import WorkProblem
 from workers.storage import read_table, write_table
 
 POLL_S = 1.0
@@ -103,12 +104,20 @@ class EnginePool:
         """The engine that started last."""
         return self._members.info
 
-    def run(self, job: Job, shards: Sequence[int]) -> Iterator[ShardResult]:
+    def run(
+        self, job: Job, shards: Sequence[int], *, stage: str = "this stage", errors: int = 0
+    ) -> Iterator[ShardResult]:
         """Yield the shards' results as they finish, in any order.
 
+        Args:
+            job: what is done.
+            shards: those of the job's corpus that are to be done.
+            stage: what the job is called.
+            errors: documents of the job's other shards that were given up.
+
         Raises:
-            WorkProblem: engines fail to start again and again, no node has room for one, or the
-                disk is full.
+            WorkProblem: engines fail to start again and again, or on more documents than
+                `engine.error_budget` allows; no node has room for one; or the disk is full.
             InputProblem: the engine is not installed, or a node is not fit.
         """
         waiting = deque(Part(s, 0, job.corpus.shards[s].documents) for s in shards)
@@ -128,7 +137,8 @@ class EnginePool:
                 failure = self._collect(reference, job, now, state)
                 if failure is not None:
                     self._members.renew(now.member)
-                    self._again(now.part, failure, job, state, waiting)
+                    errors += self._again(now.part, failure, job, state, waiting)
+                    self._check_budget(errors, job, stage)
                 if state[now.part.shard].complete():
                     yield _finish(job, state.pop(now.part.shard))
             self._stop_overdue(running)
@@ -194,8 +204,8 @@ class EnginePool:
         job: Job,
         state: dict[int, _Shard],
         waiting: deque[Part],
-    ) -> None:
-        """Try a failed part again, split it, or give its one document up."""
+    ) -> int:
+        """Try a failed part again, split it, or give its one document up; how many were."""
         shard = state[part.shard]
         rows = f"shard {part.shard}, documents {part.start} to {part.stop - 1}"
         self._say(f"  {rows}: try {part.attempt} failed: {failure.why[:300]}")
@@ -203,7 +213,7 @@ class EnginePool:
             shard.losses += 1
             if shard.losses <= (LOST_WITH_NODE if failure.with_node else LOST_ALONE):
                 waiting.appendleft(part)
-                return
+                return 0
         if part.attempt < self.config.attempts:
             waiting.append(replace(part, attempt=part.attempt + 1))
         elif part.documents > 1:
@@ -219,6 +229,18 @@ class EnginePool:
             shard.done[part.start] = (part.stop, path, digest)
             if shard.result is not None:
                 shard.result.errors += 1
+            return 1
+        return 0
+
+    def _check_budget(self, errors: int, job: Job, stage: str) -> None:
+        """Stop when it shows, and not after every document of a broken engine was tried alone."""
+        documents, budget = job.corpus.documents, self.config.error_budget
+        if errors > budget * documents:
+            raise WorkProblem(
+                f"{stage}: the engine failed on {errors} of {documents} documents, over "
+                f"engine.error_budget ({budget:.0%}). Finished shards are kept. Look at the engine "
+                "with `palimpsest doctor`, or raise the budget."
+            )
 
     def _stop_overdue(self, running: dict[Any, _Running]) -> None:
         for now in running.values():

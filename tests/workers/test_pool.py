@@ -1,6 +1,7 @@
 """The pool loses and doubles nothing, whoever works, in whatever order, and whatever dies."""
 
 import hashlib
+import pickle
 from pathlib import Path
 
 import pool_demo
@@ -11,9 +12,12 @@ from pool_demo import Upper, written
 from configs.experiment import Engine as EngineConfig
 from workers.cluster import connect
 from workers.corpora.store import CorpusRef
+from workers.engines.interface import EngineSpec
 from workers.jobs import shard_file
+from workers.members import FAILED_STARTS, LOST_STARTS, Member, Members, Terms
 from workers.pool import EnginePool
 from workers.problems import WorkProblem
+from workers.progress import ROOM_AWAITED, ROOM_FOUND, Reader, Teller
 from workers.storage import read_table
 
 
@@ -43,7 +47,7 @@ def outcome(pool: EnginePool, job: Upper, shards=(0, 1, 2, 3)) -> dict[int, list
 
 @pytest.fixture
 def pool():
-    made = EnginePool(EngineConfig(actors=2, attempts=2, shard_timeout_s=60))
+    made = EnginePool(EngineConfig(actors=2, attempts=2, shard_timeout_s=60, error_budget=1))
     yield made
     made.stop()
 
@@ -94,7 +98,7 @@ def test_a_poisoned_document_alone_is_given_up(pool, corpus, tmp_path):
 
 def test_a_document_that_brings_the_process_down_is_given_up_alone(corpus, tmp_path):
     # A shard is lost once for nothing; what goes on to kill its process is the document's fault.
-    pool = EnginePool(EngineConfig(actors=2, attempts=1))
+    pool = EnginePool(EngineConfig(actors=2, attempts=1, error_budget=1))
     job = Upper(written(tmp_path / "two", 2), str(tmp_path / "out"), deadly="d1")
     assert outcome(pool, job, (0,)) == {0: ["TEXT 0", "GIVEN UP"]}
     pool.stop()
@@ -109,7 +113,7 @@ def test_a_pool_that_no_node_has_room_for_says_so_and_ends(corpus, tmp_path):
 
 
 def test_an_actor_over_its_time_is_replaced_and_its_documents_given_up(corpus, tmp_path):
-    pool = EnginePool(EngineConfig(actors=1, attempts=1, shard_timeout_s=0.5))
+    pool = EnginePool(EngineConfig(actors=1, attempts=1, shard_timeout_s=0.5, error_budget=1))
     job = Upper(written(tmp_path / "one", 1), str(tmp_path / "out"), slow_s=30.0)
     assert outcome(pool, job, (0,)) == {0: ["GIVEN UP"]}
     pool.stop()
@@ -118,3 +122,83 @@ def test_an_actor_over_its_time_is_replaced_and_its_documents_given_up(corpus, t
 def test_a_full_disk_is_not_tried_again(pool, corpus, tmp_path):
     with pytest.raises(WorkProblem, match="no space"):
         outcome(pool, Upper(corpus, str(tmp_path / "out"), full=True))
+
+
+def test_a_stage_stops_at_the_document_that_is_over_the_error_budget(tmp_path):
+    # Those given up in the job's other shards count too.
+    pool = EnginePool(EngineConfig(actors=1, attempts=1, error_budget=1))
+    job = Upper(written(tmp_path / "one", 1), str(tmp_path / "out"), poison="d0")
+    with pytest.raises(WorkProblem, match=r"rate: the engine failed on 2 of 1 documents"):
+        list(pool.run(job, [0], stage="rate", errors=1))
+    pool.stop()
+
+
+SPECS = [EngineSpec("transformers", "nowhere", str(i) * 64, "float32", 64) for i in range(2)]
+
+
+@pytest.fixture
+def members(monkeypatch):
+    """Members whose actors are none: they never start, and never end by themselves."""
+    monkeypatch.setattr(ray, "kill", lambda actor: None)
+
+    def made(self, index, spec):
+        return Member(index, "actor", spec, None, "starting", began=0.0)
+
+    monkeypatch.setattr(Members, "_new", made)
+    said = []
+    found = Members(EngineConfig(actors=2), Terms(say=said.append))
+    return found, said
+
+
+def test_a_member_that_was_given_up_is_stood_in_for_by_the_next(members):
+    found, _ = members
+    found._given_up = {0}
+    found.ask_for(SPECS[0], 1)
+    assert {index: m.spec for index, m in found._members.items()} == {1: SPECS[0]}
+    found.ask_for(SPECS[1], 1)
+    assert {index: m.spec for index, m in found._members.items()} == {1: SPECS[1]}
+    found._given_up = {0, 1}
+    with pytest.raises(WorkProblem, match="no engine starts"):
+        found.ask_for(SPECS[1], 1)
+
+
+def test_a_start_that_hangs_is_a_failed_one(members, monkeypatch):
+    found, said = members
+    monkeypatch.setattr("workers.members.time.monotonic", lambda: 1e4)
+    found.ask_for(SPECS[0], 1)
+    for _ in range(FAILED_STARTS - 1):
+        found.watch()
+    with pytest.raises(WorkProblem, match=r"3 tries on .*its start took over 1800 s"):
+        found.watch()
+    assert len(said) == FAILED_STARTS - 1
+
+
+def test_starts_that_are_lost_with_their_nodes_come_to_an_end(members):
+    found, said = members
+    found.ask_for(SPECS[0], 1)
+    lost = RuntimeError("the node has died")
+    for _ in range(LOST_STARTS - 1):
+        found._not_started(found._members[0], lost)
+    with pytest.raises(WorkProblem, match=r"in 5 tries on .*node has died"):
+        found._not_started(found._members[0], lost)
+    assert len(said) == LOST_STARTS - 1
+
+
+def test_a_job_says_when_it_waits_for_room_again_and_shows_only_its_progress():
+    shown = []
+    reader = Reader(lambda *told: shown.append(told))
+    teller = Teller(reader.board)
+    rooms = []
+    for what, done in ((ROOM_FOUND, 0), ("mix", 1), (ROOM_AWAITED, 0), (ROOM_FOUND, 0)):
+        teller(what, done, 1 if done else 0, {})
+        reader._take(ray.get(reader.board.read.remote()))
+        rooms.append(reader.has_room)
+    reader.close()
+    assert rooms == [True, True, False, True]
+    assert shown == [("mix", 1, 1, {})]
+
+
+def test_a_teller_leaves_its_clock_behind():
+    teller = Teller("board")
+    teller._last = 1e9
+    assert pickle.loads(pickle.dumps(teller))._last == 0.0
