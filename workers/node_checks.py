@@ -8,11 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray.exceptions import RayError
 
 from configs.experiment import Engine as EngineConfig
 from workers.engines.packages import ENGINES
 from workers.interrupting import stop_if_asked
-from workers.nodes import PACKAGES, NodeReport, ask_nodes, probed, report
+from workers.nodes import (
+    PACKAGES,
+    NodeReport,
+    alive_nodes,
+    ask_nodes,
+    no_answer,
+    probed,
+    report,
+)
 from workers.problems import InputProblem
 from workers.waiting import RoomWait
 
@@ -45,35 +54,61 @@ class ClusterNodes:
         """
         self._closing = ExitStack()
         self.probe = self._closing.enter_context(probed(home)) if shared else None
-        self._kind, self._home = engine.kind, home
+        self._engine, self._home = engine, home
         self._here = report(None)
         try:
             self.nodes = ask_nodes(self.probe, engine.threads, engine.gpus_per_actor)
             if not any(node.takes_engines for node in self.nodes):
                 self.nodes.append(self._first_to_come(engine, say))
-            check_nodes(self._here, self.nodes, self._kind, home)
+            check_nodes(self._here, self.nodes, engine.kind, home)
         except BaseException:
             self.close()
             raise
+        # What stages record; nodes that join later are held to it.
+        self._versions = next(node.versions for node in self.nodes if node.takes_engines)
+        self._devices = frozenset(node.device for node in self.nodes)
 
     @property
     def versions(self) -> Mapping[str, str]:
         """What is installed where engines run."""
-        return next(node.versions for node in self.nodes if node.takes_engines)
+        return self._versions
 
     @property
     def device(self) -> str:
         """Kinds of processor among the nodes; results are equal within one."""
-        return " or ".join(sorted({node.device for node in self.nodes}))
+        return " or ".join(sorted(self._devices))
 
     def check(self, node: NodeReport) -> None:
         """Check a node on which an engine was placed; it may have joined a moment ago.
 
         Raises:
             InputProblem: it is not fit.
+            WorkProblem: it does not say what it has.
         """
-        known = [each for each in self.nodes if each.node_id != node.node_id]
-        check_nodes(self._here, [*known, node], self._kind, self._home)
+        alive = {each["NodeID"] for each in alive_nodes()}
+        known = [each for each in self.nodes if each.node_id in alive]
+        others = [each for each in known if each.node_id != node.node_id]
+        check_nodes(self._here, [*others, node], self._engine.kind, self._home)
+        if len(others) == len(known):
+            known += self._asked(node)
+        self.nodes = known
+
+    def _asked(self, node: NodeReport) -> list[NodeReport]:
+        """A later node's report with its kind of processor; none if it has left meanwhile.
+
+        Asked like those found at first: an engine's own process is not to take up a GPU for it.
+        """
+        engine = self._engine
+        found = ask_nodes(self.probe, engine.threads, engine.gpus_per_actor, node.node_id)
+        for each in found:
+            if each.device not in self._devices:
+                raise InputProblem(
+                    f"node {each.host} joined with another kind of processor, {each.device}, than "
+                    f"the run has recorded, {self.device}: results are equal within one kind. Run "
+                    "the same command again to go on with both, and have both recorded, or take "
+                    "the node out first; finished stages are kept."
+                )
+        return found
 
     def close(self) -> None:
         """Remove what the nodes were asked by."""
@@ -95,7 +130,10 @@ class ClusterNodes:
         while not ray.wait([reference], timeout=1.0)[0]:
             stop_if_asked()
             wait.still()
-        found: NodeReport = ray.get(reference)
+        try:
+            found: Any = ray.get(reference)
+        except RayError as error:
+            raise no_answer("a node", error) from error
         return found
 
 

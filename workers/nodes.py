@@ -101,9 +101,10 @@ def _home_fault(probe: str | None) -> str | None:
 @contextmanager
 def probed(home: Path) -> Iterator[str]:
     """A file by which nodes tell whether they share a home; removed at the end."""
-    home.mkdir(parents=True, exist_ok=True)
-    # By its name, what a killed run left behind is swept up by a later one.
-    path = home / f"{UNFINISHED}nodes-{uuid.uuid4().hex}"
+    # By its name and place, what a killed run left behind is swept up by a later one.
+    folder = home / "stages"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{UNFINISHED}nodes-{uuid.uuid4().hex}"
     path.touch()
     try:
         yield str(path)
@@ -116,13 +117,16 @@ def alive_nodes() -> list[dict[str, Any]]:
     return [n for n in ray.nodes() if n["Alive"] and n["Resources"].get("CPU", 0) > 0]
 
 
-def ask_nodes(probe: str | None, threads: int, gpus: float) -> list[NodeReport]:
+def ask_nodes(
+    probe: str | None, threads: int, gpus: float, only: str | None = None
+) -> list[NodeReport]:
     """Reports of all nodes that can work.
 
     Args:
         probe: see `report`.
         threads: cores that an engine takes.
         gpus: GPUs that it takes.
+        only: id of the one node to ask.
 
     Raises:
         WorkProblem: a node does not answer.
@@ -130,6 +134,8 @@ def ask_nodes(probe: str | None, threads: int, gpus: float) -> list[NodeReport]:
     ask: Any = ray.remote(report)
     asked: dict[Any, dict[str, Any]] = {}
     for node in alive_nodes():
+        if only not in (None, node["NodeID"]):
+            continue
         pin = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
         task: Any = ask.options(num_cpus=0, scheduling_strategy=pin, max_retries=0)
         offers = node["Resources"]
@@ -142,13 +148,18 @@ def ask_nodes(probe: str | None, threads: int, gpus: float) -> list[NodeReport]:
         except RayError as error:
             if not any(n["NodeID"] == node["NodeID"] for n in alive_nodes()):
                 continue  # It has left meanwhile, as nodes may.
-            raise WorkProblem(
-                f"node {node['NodeManagerHostname']} of the Ray cluster does not answer within "
-                f"{ANSWER_S:.0f} s ({type(error).__name__}). Is palimpsest installed there, in "
-                "the same version as here? Look at `ray status` and at that node's logs in "
-                "/tmp/ray/session_latest/logs, or take it out with `ray stop` there."
-            ) from error
+            raise no_answer(f"node {node['NodeManagerHostname']}", error) from error
     return reports
+
+
+def no_answer(who: str, error: RayError) -> WorkProblem:
+    """The problem that a node does not say what it has."""
+    return WorkProblem(
+        f"{who} of the Ray cluster does not answer within {ANSWER_S:.0f} s "
+        f"({type(error).__name__}). Is palimpsest installed there, in the same version as here? "
+        "Look at `ray status` and at that node's logs in /tmp/ray/session_latest/logs, or take it "
+        "out with `ray stop` there."
+    )
 
 
 def _answer(reference: Any) -> NodeReport:

@@ -27,6 +27,7 @@ from workers.nodes import NodeReport, report
 from workers.pool import EnginePool
 from workers.problems import InputProblem, WorkProblem
 from workers.remote import run_remote
+from workers.storage import UNFINISHED
 
 # Ray's own test cluster leaves processes to the garbage collector.
 pytestmark = pytest.mark.filterwarnings(
@@ -137,13 +138,23 @@ def test_nodes_are_asked_what_they_have_and_whether_they_see_the_home(
     assert node.node_id in [each.node_id for each in nodes.nodes]
     assert nodes.versions == here.versions
     assert nodes.device.startswith("cpu") or nodes.device
-    assert list(tmp_path.iterdir())
+    # Where a later run sweeps up what a killed one left.
+    assert list(tmp_path.glob(f"*/{UNFINISHED}*"))
     older = {**here.versions, "torch": "1.0"}
     late = replace(here, node_id="b", host="late", versions=older)
     with pytest.raises(InputProblem, match=r"the cluster's nodes differ in torch: 1\.0 on late"):
         nodes.check(late)
+    first = [each for each in nodes.nodes if each.node_id == node.node_id]
+    nodes._devices = frozenset({"another"})
+    nodes.check(first[0])
+    nodes.nodes = [replace(here, node_id="gone", versions=older)]
+    with pytest.raises(InputProblem, match=r"another kind of processor, .* recorded, another:"):
+        nodes.check(first[0])
+    nodes._devices = frozenset({first[0].device})
+    nodes.check(first[0])
+    assert nodes.nodes == first
     nodes.close()
-    assert list(tmp_path.iterdir()) == []
+    assert list((tmp_path / "stages").iterdir()) == []
 
 
 def test_nodes_that_do_not_fit_are_refused_by_name() -> None:
