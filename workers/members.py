@@ -133,7 +133,7 @@ class Members:
         try:
             said: Any = ray.get(reference)
         except (*LOST, RayTaskError) as error:
-            raise_ours(error)
+            raise_ours(error, again=member.failed + 1 < FAILED_STARTS)
             self._not_started(member, error)
             return
         if reference == member.placing:

@@ -181,7 +181,7 @@ class EnginePool:
         try:
             found: Any = ray.get(reference)
         except RayTaskError as error:
-            raise_ours(error)
+            raise_ours(error, again=now.part.attempt < self.config.attempts)
             return _Failure(last_line(error))
         except LOST as error:
             node = now.member.node
