@@ -74,6 +74,7 @@ def running(database: Database) -> Iterator[tuple[RunContext, io.StringIO]]:
                 prompt_file=missing,
                 skills=None,
                 reporter=Reporter(Console(file=said, width=10_000)),
+                until=1,
             ),
             said,
         )
