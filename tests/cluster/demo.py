@@ -28,6 +28,7 @@ from refusals import check_images, check_listening, check_refusals
 
 BIN = Path(sys.executable).parent
 SPEED_ROUNDS = 2
+SPEED_DOCUMENTS = 20_000
 EVERY_MINUTE = "* * * * *"
 
 
@@ -256,7 +257,10 @@ def _wait_for_nodes(cluster: Cluster, workers: int) -> None:
 
 def _rate_and_revise(cluster: Cluster, config: str, workers: int, turn: int) -> float:
     name = f"speed-{workers}-{turn}-{int(time.time())}"
-    overrides = [f"name={name}", f"seeds=[{1000 + 2 * turn + workers}]", "generations=1"]
+    seed = 1000 + 2 * turn + workers
+    overrides = [f"name={name}", f"seeds=[{seed}]", "generations=1"]
+    # Long enough beside the start of the second engine, for which the first does not wait.
+    overrides.append(f"corpus.documents={SPEED_DOCUMENTS}")
     cluster.finish(cluster.submit("bootstrap", config=f"{config}.yaml", overrides=overrides))
     asked = (
         "SELECT st.stage, st.seconds - COALESCE(st.engine_start_s, 0) AS s FROM stages st "

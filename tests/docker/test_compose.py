@@ -100,7 +100,7 @@ def test_data_are_in_named_volumes():
 def test_images_run_as_users_of_their_own():
     stages = re.split(r"(?m)^FROM ", (DOCKER / "Dockerfile").read_text())
     final = {stage.split(" AS ")[1].split()[0]: stage for stage in stages if " AS " in stage}
-    for image in ("orchestrator", "database", "object-store"):
+    for image in ("orchestrator", "engine", "database", "object-store"):
         users = re.findall(r"(?m)^USER (\w+)", final[image])
         assert users and users[-1] != "root"
     assert "FROM ${BASE_IMAGE} AS python" in (DOCKER / "Dockerfile").read_text()
