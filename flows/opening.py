@@ -42,6 +42,7 @@ from flows.lease import AT_ONCE, fenced, hold_leases
 from flows.leftovers import live_leases
 from flows.places import storage_of, store_of
 from flows.storing import claim
+from workers.interrupting import asked_to_stop
 from workers.problems import InputProblem, WorkProblem
 from workers.skills import SkillsSet, load_skills
 from workers.storage import explain_full_disk, sweep_unfinished
@@ -269,7 +270,8 @@ def _outcome(context: RunContext) -> Iterator[None]:
 
 def _end_of(error: BaseException) -> tuple[str, str]:
     """What became of the run and of its experiment."""
-    if isinstance(error, KeyboardInterrupt):
+    # Of a run that is being cancelled, Prefect refuses whatever is begun next, in errors of its own.
+    if isinstance(error, KeyboardInterrupt) or asked_to_stop():
         return "interrupted", "stopped"
     # A deployment's time limit is no failure: the next run goes on.
     known = isinstance(error, WorkProblem | TimeoutError)
