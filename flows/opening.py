@@ -270,7 +270,7 @@ def _outcome(context: RunContext) -> Iterator[None]:
 
 def _end_of(error: BaseException) -> tuple[str, str]:
     """What became of the run and of its experiment."""
-    # Of a run that is being cancelled, Prefect refuses whatever is begun next, in errors of its own.
+    # Of a run that is being cancelled Prefect refuses whatever is begun next, by its own errors.
     if isinstance(error, KeyboardInterrupt) or asked_to_stop():
         return "interrupted", "stopped"
     # A deployment's time limit is no failure: the next run goes on.
