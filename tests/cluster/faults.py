@@ -71,7 +71,7 @@ def _killed(cluster: Cluster, service: str) -> None:
 FAULTS: dict[str, tuple[Callable[[Cluster], None], str]] = {
     "ray-worker": (kill_ray_worker, "rate"),
     "database": (restart_database, "train"),
-    "prefect-server": (restart_prefect_server, "revise"),
+    "prefect-server": (restart_prefect_server, "train"),
     "prefect-worker": (kill_prefect_worker, "train"),
     "volume": (fill_volume, "rate"),
 }
