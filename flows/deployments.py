@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import signal
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +18,6 @@ from prefect.exceptions import TerminationSignal
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed
-from prefect.types._datetime import now
 from pydantic import Field
 
 from configs.experiment import Experiment
@@ -102,7 +101,7 @@ def nightly_generation(
     """
     _refuse_endless_starts()
     due = flow_run.scheduled_start_time
-    if due < now("UTC") - MISSED_AFTER:
+    if due < datetime.now(UTC) - MISSED_AFTER:
         return Completed(name="Missed", message=f"due at {due:%Y-%m-%d %H:%M} UTC; left out")
     night = next_turns(experiments or [], beyond=beyond, since=due)
     for name, why in night.idle.items():

@@ -123,3 +123,10 @@ def free_port() -> int:
             one.bind(("127.0.0.1", port))
             two.bind(("127.0.0.1", port + 10000))
             return port
+
+
+def forget_clients() -> None:
+    """fsspec keeps its clients by their arguments, and the environment is none of these."""
+    import s3fs
+
+    s3fs.S3FileSystem.clear_instance_cache()

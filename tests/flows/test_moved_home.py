@@ -19,19 +19,6 @@ from flows.places import Place, place_at, recorded_home
 from workers.problems import InputProblem
 
 
-@pytest.fixture(scope="module")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty record, to copy: the migrations take many times as long."""
-    path = tmp_path_factory.mktemp("migrated") / "palimpsest.db"
-    open_database(f"sqlite:///{path}").dispose()
-    return path
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    return tmp_path / "home"
-
-
 @pytest.fixture
 def database(migrated: Path, home: Path) -> Iterator[Database]:
     opened = new_record(migrated, home)

@@ -29,19 +29,6 @@ TINY = Path(__file__).parents[2] / "configs" / "microworld-tiny.yaml"
 ROOMS = ("corpora", "checkpoints", "stages")
 
 
-@pytest.fixture(scope="module")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty record, to copy: the migrations take many times as long."""
-    path = tmp_path_factory.mktemp("migrated") / "palimpsest.db"
-    open_database(f"sqlite:///{path}").dispose()
-    return path
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    return tmp_path / "home"
-
-
 @pytest.fixture
 def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv(STORAGE_VARIABLE, f"file://{tmp_path}/bucket")
