@@ -41,18 +41,25 @@ class Teller:
     def __init__(self, board: Any) -> None:
         """Take the board's handle."""
         self._board = board
-        self._last = 0.0
+        self._last: tuple[str, float] = ("", 0.0)
+        self._on_its_way: Any = None
 
     def __reduce__(self) -> tuple[type[Teller], tuple[Any]]:
         """Take the board alone along: another node's clock stands elsewhere."""
         return Teller, (self._board,)
 
     def __call__(self, what: str, done: int, total: int, figures: dict[str, Any]) -> None:
-        """Tell how far the job is, at most twice a second; the end is always told."""
-        if done < total and time.monotonic() - self._last < TELL_S:
+        """Tell how far the job is, at most twice a second; a beginning and an end always."""
+        told, when = self._last
+        if what == told and done < total and time.monotonic() - when < TELL_S:
             return
-        self._last = time.monotonic()
-        self._board.tell.remote(what, done, total, figures)
+        self._last = what, time.monotonic()
+        self._on_its_way = self._board.tell.remote(what, done, total, figures)
+
+    def close(self) -> None:
+        """Wait a little for the last telling to arrive: the reader looks when the job has ended."""
+        if self._on_its_way is not None:
+            ray.wait([self._on_its_way], timeout=TELL_S * 4)
 
 
 class Reader:

@@ -100,6 +100,6 @@ def _followed(reference: Any, reader: Reader, wait: RoomWait) -> Any:
 
 
 def _call(function: Callable[[Any, Progress], T], spec: Any, board: Any) -> T:
-    teller = Teller(board)
-    teller(ROOM_FOUND, 0, 0, {})
-    return function(spec, teller)
+    with closing(Teller(board)) as teller:
+        teller(ROOM_FOUND, 0, 0, {})
+        return function(spec, teller)

@@ -54,7 +54,9 @@ def pinned(name: str) -> set[str]:
     return {canonical(line.split("==")[0]) for line in lines if "==" in line and line[0] != "#"}
 
 
-OWN = needed([*PROJECT["project"]["dependencies"], "ray[default,client]"])
+# What requirements/cluster.txt leads to within the set; `make install` leaves that file out.
+CLUSTER = {"googleapis-common-protos"}
+OWN = needed([*PROJECT["project"]["dependencies"], "ray[default,client]"]) | CLUSTER
 ENGINE = needed(PROJECT["project"]["optional-dependencies"]["cpu"])
 TESTS = needed(PROJECT["dependency-groups"]["dev"])
 
