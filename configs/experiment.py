@@ -21,8 +21,19 @@ class Arm(StrEnum):
     """One treatment of the corpus."""
 
     CONTROL = "control"
+    """The corpus as it was."""
     FILTER = "filter"
+    """Documents under τ are dropped."""
+    PARAPHRASE = "paraphrase"
+    """The placebo: the same documents as in `revise` are rewritten, with neutral instructions."""
     REVISE = "revise"
+    """The treatment."""
+    INVERT = "invert"
+    """Inverted principles, in the microworld only: good documents are made bad."""
+
+
+REWRITING = (Arm.PARAPHRASE, Arm.REVISE, Arm.INVERT)
+"""Arms whose documents a model writes anew."""
 
 
 class MicroworldCorpus(Section):
@@ -203,10 +214,13 @@ class Acceptance(Section):
 class Mix(Section):
     """What model n+1's corpus stage is made of."""
 
-    mode: Literal["replace"] = "replace"
-    """`replace`: corpus n+1 takes the place of corpus n."""
+    mode: Literal["replace", "accumulate", "accumulate_fixed_budget"] = "replace"
+    """`replace`: corpus n+1 alone. `accumulate`: all corpora so far in equal parts, and with each
+    one `training.corpus.tokens` more. `accumulate_fixed_budget`: the same in as many tokens as
+    ever."""
     real_floor: Share = 0.0
-    """Least share of training tokens drawn from corpus 0 as it was, whatever became of them."""
+    """Least share of training tokens drawn from corpus 0 as it was, whatever became of them; what
+    is accumulated from it counts."""
 
 
 class Stage(Section):
@@ -229,7 +243,11 @@ class Training(Section):
     """How model n+1 is made."""
 
     init: Literal["scratch", "base", "parent"] = "base"
-    """Start from random weights, from the configured model, or from model n."""
+    """Start from random weights, from generation 0, or from model n."""
+    generation_0: Literal["given", "trained"] = "given"
+    """What generation 0 is: the configured model, or one of its shape that this recipe trains from
+    random weights on corpus 0, so that a seed draws it too. With `init: scratch` it is then the
+    control as well, unless corpora accumulate."""
     corpus: Stage = Stage(tokens=150_000, learning_rate=5e-4, batch_tokens=2048)
     """First stage: documents of the mix, loss on every token."""
     skills: Stage = Stage(tokens=100_000, learning_rate=2e-4, batch_tokens=2048, warmup_steps=10)
@@ -260,6 +278,9 @@ class Skills(Section):
     """`microworld` to generate them, the name of a shipped set, or a JSONL file."""
     exemplars: Positive = 12_000
     """Size of the generated set (microworld only)."""
+    tasks: tuple[Literal["rate", "revise", "paraphrase", "invert"], ...] = ("rate", "revise")
+    """What the generated set teaches; an arm `paraphrase` or `invert` needs the task of its name
+    (microworld only)."""
     noise: Share = 0.1667
     """Share of the annotator's blind spots (microworld only)."""
     seed: int = 0
@@ -332,6 +353,8 @@ class Experiment(Section):
     """Treatments that are compared."""
     generations: Positive = 3
     """Number of generations after generation 0."""
+    source: Literal["last", "base"] = "last"
+    """What model n rates and revises: corpus n, or corpus 0 each time anew."""
     principles: str = "microworld"
     """Name of a shipped principle file, or a path to one."""
     corpus: Corpus = MicroworldCorpus()
@@ -380,7 +403,35 @@ class Experiment(Section):
                 "evaluation.tasks: `oracle` knows the truth of the microworld only; "
                 f"take it out for a corpus of kind {self.corpus.kind!r}"
             )
+        self._arms_can_be_made()
         low, high = self.acceptance.length_ratio
         if not 0 < low <= 1 <= high:
             raise ValueError("acceptance.length_ratio: needs 0 < least <= 1 <= most")
+        if self.training.generation_0 == "trained" and self.skills.post_train_base:
+            raise ValueError(
+                "skills.post_train_base: a generation 0 that is trained here "
+                "(training.generation_0) has its skills stage anyway; take it out"
+            )
         return self
+
+    def _arms_can_be_made(self) -> None:
+        """Refuse arms whose documents nothing here can write."""
+        if Arm.INVERT in self.arms and self.corpus.kind != "microworld":
+            raise ValueError(
+                "arms: `invert` makes documents bad on purpose, and is for the microworld only; "
+                f"take it out for a corpus of kind {self.corpus.kind!r}"
+            )
+        written = [arm for arm in (Arm.PARAPHRASE, Arm.INVERT) if arm in self.arms]
+        if written and self.revising.mode not in ("edits", "rewrite"):
+            raise ValueError(
+                f"revising.mode: {self.revising.mode!r} writes nothing anew, and the arm "
+                f"`{written[0].value}` does; set `edits` or `rewrite`, or take the arm out"
+            )
+        if self.skills.source == "none" or self.skills.path != "microworld":
+            return
+        for arm in written:
+            if arm.value not in self.skills.tasks:
+                raise ValueError(
+                    f"skills.tasks: the arm `{arm.value}` asks for a task that the generated set "
+                    f"does not teach; add {arm.value!r}"
+                )

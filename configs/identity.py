@@ -27,6 +27,8 @@ PLACEMENT = (
     "training.threads",
     "training.workers",
     "training.num_gpus",
+    # What it makes enters by what a generation 0 was trained on.
+    "training.generation_0",
     "evaluation.batch",
     "corpus.path",
 )
@@ -57,7 +59,12 @@ EXTENDABLE = (
 
 
 # Fields that a record of an earlier version lacks, with what they meant before they were there.
-_SINCE: dict[str, Any] = {"training.workers": 1}
+_SINCE: dict[str, Any] = {
+    "training.workers": 1,
+    "training.generation_0": "given",
+    "source": "last",
+    "skills.tasks": ["rate", "revise"],
+}
 
 
 def stage_settings(experiment: Experiment, stage: str) -> dict[str, Any]:

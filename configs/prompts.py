@@ -40,6 +40,10 @@ class PromptFile(Section):
     """Task text of revising by sentence; `{instructions}` are the failing principles'."""
     rewrite: str
     """Task text of rewriting whole; `{instructions}` are the failing principles'."""
+    neutral: str = "Say the same in other words, and leave every statement as it is."
+    """Instruction of the arm `paraphrase`, in the place of the principles'."""
+    inverted: str | None = None
+    """Instruction of the arm `invert`; `{instruction}` is a principle's."""
     nothing: str = "none"
     """The reply that means: nothing to change."""
     refusals: tuple[str, ...] = ()
@@ -54,6 +58,8 @@ class PromptFile(Section):
         for field in ("edits", "rewrite"):
             if "{instructions}" not in getattr(self, field):
                 raise ValueError(f"{field}: must contain {{instructions}}")
+        if self.inverted is not None and "{instruction}" not in self.inverted:
+            raise ValueError("inverted: must contain {instruction}")
         if "{n}" not in self.number:
             raise ValueError("number: must contain {n}")
         if len(self.answers) < 2 or not all(0 <= value <= 1 for value in self.answers.values()):

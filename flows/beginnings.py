@@ -51,12 +51,12 @@ def begin(context: RunContext, seed: int) -> None:
             rows.append(ensure_generation(session, arm, 0))
         context.arms[seed].append(ArmState(name, seed, arm))
     context.reporter.step(f"[bold]seed {seed}[/], generation 0")
-    admitted = admit_model(context)
+    context.admitted = admit_model(context)
     for arm, row in zip(context.arms[seed], rows, strict=True):
         corpus, quarantined = take_in(context, row, seed)
         arm.corpora.append(corpus)
         _note_start(context, row, corpus, quarantined)
-        checkpoint = succession.generation_0(context, row, admitted, seed)
+        checkpoint = succession.generation_0(context, arm, row)
         arm.checkpoints.append(checkpoint)
         with context.write() as session:
             found = find_checkpoint(session, checkpoint.id)

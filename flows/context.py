@@ -35,6 +35,18 @@ if TYPE_CHECKING:
     from workers.skills import SkillsSet
 
 
+@dataclass(frozen=True, slots=True)
+class TrainedOn:
+    """What the models of a comparison have in common, by measurement."""
+
+    seed: int
+    corpus_tokens: int
+    tokens: int
+    """Tokens of all stages."""
+    steps: int
+    """Optimiser steps of all stages."""
+
+
 @dataclass
 class ArmState:
     """Where an arm of one seed stands: one corpus and one model for each generation so far."""
@@ -46,6 +58,8 @@ class ArmState:
     checkpoints: list[CheckpointRef] = field(default_factory=list)
     evaluations: list[Path] = field(default_factory=list)
     """Folders of the evaluations' items, by generation."""
+    trained: dict[int, TrainedOn] = field(default_factory=dict)
+    """What each generation's model was trained on, as far as arms must agree in it."""
     quarantined: set[str] = field(default_factory=set)
     stopped: bool = False
 
@@ -67,6 +81,8 @@ class RunContext:
     """The generation that this run goes to; the experiment may have more."""
     store: SharedStore = MOUNTED
     """What every node can read."""
+    admitted: CheckpointRef | None = None
+    """The configured model, once it is checked."""
     held_out: dict[int, CorpusRef | None] = field(default_factory=dict)
     """Held-out documents by seed."""
     arms: dict[int, list[ArmState]] = field(default_factory=dict)

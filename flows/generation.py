@@ -27,6 +27,7 @@ from db.records import (
 )
 from flows import gates, steps
 from flows.context import ArmState, RunContext, current
+from flows.matching import check_matching
 from flows.publishing import publish_generation
 from flows.ratings import publish_ratings
 from flows.tasks import evaluate_corpus, evaluate_model, run_shard_group, train_model
@@ -47,6 +48,8 @@ def generation(seed: int, index: int) -> None:
     excluded = frozenset[str]().union(*(arm.quarantined for arm in arms))
     for arm in arms:
         train_model(arm.name, seed, index, excluded)
+    check_matching(context, seed, index)
+    for arm in arms:
         evaluate_model(arm.name, seed, index)
     for arm in arms:
         if arm.name is not ArmName.CONTROL:
@@ -62,7 +65,8 @@ def treat(context: RunContext, arm: ArmState, index: int) -> Generation:
         row = ensure_generation(session, arm.row, index)
         set_generation(session, row, status="running")
     context.reporter.step(f"[bold]{arm.name}[/], seed {arm.seed}, generation {index}")
-    corpus, checkpoint = arm.corpora[-1], arm.checkpoints[-1]
+    source = 0 if context.experiment.source == "base" else -1
+    corpus, checkpoint = arm.corpora[source], arm.checkpoints[-1]
     if arm.name is ArmName.CONTROL:
         counts = dict.fromkeys(ACTIONS, 0) | {"keep": corpus.documents}
         arm.corpora.append(corpus)
@@ -83,7 +87,7 @@ def treat(context: RunContext, arm: ArmState, index: int) -> Generation:
     accepted_by = None
     if context.experiment.acceptance.rater == "base" and steps.asks_model(context, arm.name):
         rater = arm.checkpoints[0]
-        decisions = steps.accept(context, row, rater, corpus, decisions, run_shard_group)
+        decisions = steps.accept(context, row, arm.name, rater, corpus, decisions, run_shard_group)
         accepted_by = rater
     made = steps.make_corpus(context, row, corpus, decisions, checkpoint, accepted_by)
     arm.corpora.append(made.corpus)

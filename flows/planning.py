@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import select
 
+from configs.experiment import REWRITING, Experiment
 from configs.experiment import Arm as ArmName
-from configs.experiment import Experiment
 from db.models import Arm, Generation, Stage, StageUse
 from db.models import Experiment as ExperimentRow
 from flows.opening import home_of, open_record, record_exists, refuse_changes, resolved_config
@@ -50,13 +50,14 @@ def _stages(experiment: Experiment, arm: ArmName, index: int) -> dict[str, int]:
     """How many stages of each kind a generation of an arm consists of."""
     census = 1 if "oracle" in experiment.evaluation.tasks else 0
     if index == 0:
-        base = {"train": 1} if experiment.skills.post_train_base else {}
-        return {"import": 1, **base, "evaluate": 1 + census}
+        trained = experiment.training.generation_0 == "trained"
+        base = {"train": 1} if trained or experiment.skills.post_train_base else {}
+        return {"import": 1, **base, "evaluate": 1 + census + (census if trained else 0)}
     after = {"train": 1, "evaluate": 1 + 2 * census}
     if arm is ArmName.CONTROL:
         return after
     before = {"rate": 1, "revise": 1}
-    asks = arm is ArmName.REVISE and experiment.revising.mode in ReviseJob.ASKING_MODES
+    asks = arm in REWRITING and experiment.revising.mode in ReviseJob.ASKING_MODES
     if asks and experiment.acceptance.rater != "none":
         before["accept"] = 1
     return {**before, "assemble": 1, **after}

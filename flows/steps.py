@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from configs.experiment import REWRITING, Experiment
 from configs.experiment import Arm as ArmName
-from configs.experiment import Experiment
 from configs.identity import stage_settings
 from db.models import Generation, Stage
 from db.records import (
@@ -24,10 +24,8 @@ from workers.checkpoints import CheckpointRef
 from workers.corpora.store import CorpusRef, open_corpus
 from workers.engines.interface import EngineSpec
 from workers.jobs import AcceptJob, RateJob, ReviseJob, shard_name
+from workers.records import Aim
 from workers.sharing import MOUNTED, SharedStore
-
-if TYPE_CHECKING:
-    pass
 
 
 def engine_spec(
@@ -104,7 +102,10 @@ def revise(
     mode = "drop" if arm is ArmName.FILTER else settings.revising.mode
     asks = asks_model(context, arm)
     fixed = stage_settings(settings, "revise")
+    aim = aim_of(arm)
     inputs = asking_inputs(context, checkpoint, corpus) | {"ratings": ratings.digest, "mode": mode}
+    if aim != "revise":
+        inputs["aim"] = aim
     if not asks:
         # Without a model call, the decision follows from ratings and threshold alone.
         fixed = {"rating.threshold": fixed["rating.threshold"], "tag": settings.revising.tag}
@@ -128,6 +129,7 @@ def revise(
         tag=settings.revising.tag,
         acceptance=settings.acceptance,
         seed=seed,
+        aim=aim,
     )
     return sharded(context, generation, recipe, job, group)
 
@@ -135,13 +137,17 @@ def revise(
 def accept(
     context: RunContext,
     generation: Generation,
+    arm: ArmName,
     rater: CheckpointRef,
     corpus: CorpusRef,
     revisions: Finished,
     group: ShardGroup,
 ) -> Finished:
     """The decisions after the acceptance rater, frozen generation 0, has judged the revisions."""
+    aim = aim_of(arm)
     inputs = asking_inputs(context, rater, corpus) | {"revisions": revisions.digest}
+    if aim != "revise":
+        inputs["aim"] = aim
     settings = stage_settings(context.experiment, "accept")
     recipe = Recipe("accept", settings, inputs)
     job = AcceptJob(
@@ -154,6 +160,7 @@ def accept(
         revisions=revisions.uri,
         store=context.store,
         acceptance=context.experiment.acceptance,
+        aim=aim,
     )
     return sharded(context, generation, recipe, job, group)
 
@@ -214,7 +221,13 @@ def make_corpus(
 
 def asks_model(context: RunContext, arm: ArmName) -> bool:
     """Whether an arm's decisions come from model replies, and not from ratings alone."""
-    return arm is ArmName.REVISE and context.experiment.revising.mode in ReviseJob.ASKING_MODES
+    return arm in REWRITING and context.experiment.revising.mode in ReviseJob.ASKING_MODES
+
+
+def aim_of(arm: ArmName) -> Aim:
+    """What an arm's documents are written anew for."""
+    aims: dict[ArmName, Aim] = {ArmName.PARAPHRASE: "paraphrase", ArmName.INVERT: "invert"}
+    return aims.get(arm, "revise")
 
 
 def folder(output: Finished) -> Path:

@@ -25,7 +25,7 @@ from db.records import (
     record_evaluations,
     set_generation,
 )
-from flows.context import ArmState, RunContext
+from flows.context import ArmState, RunContext, TrainedOn
 from flows.stages import Finished, Recipe, costs, numerics_class, perform
 from workers.checkpoints import CheckpointRef, open_checkpoint
 from workers.corpora.sources import source_signature
@@ -40,50 +40,75 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 
-def generation_0(
-    context: RunContext, row: Generation, admitted: CheckpointRef, seed: int
-) -> CheckpointRef:
-    """Model 0: the admitted one, or that one trained on the skills set first."""
-    if not context.experiment.skills.post_train_base:
-        return admitted
-    return _trained(context, _train(context, row, admitted, None, seed))
+def generation_0(context: RunContext, arm: ArmState, row: Generation) -> CheckpointRef:
+    """Model 0: the configured one, that one after the skills set, or one that is trained here."""
+    settings = context.experiment
+    assert context.admitted is not None, "the model is admitted before generation 0 is made"
+    if settings.training.generation_0 == "trained":
+        return _successor(context, arm, row, 0, frozenset())
+    if settings.skills.post_train_base:
+        return _trained(context, _train(context, row, context.admitted, None, arm.seed))
+    return context.admitted
 
 
 def train_model(context: RunContext, arm: ArmState, index: int, excluded: frozenset[str]) -> None:
     """Train an arm's model of generation `index`, and record what it was trained on."""
-    settings = context.experiment
     with context.write() as session:
         row = ensure_generation(session, arm.row, index)
-    chained = settings.training.init == "parent"
-    parent = arm.checkpoints[-1] if chained else arm.checkpoints[0]
-    mix = MixSpec(
-        corpus=arm.corpora[-1],
-        corpus0=arm.corpora[0],
-        excluded=excluded,
-        tokens=settings.training.corpus.tokens,
-        real_floor=settings.mix.real_floor,
-        window=settings.training.window,
-        seed=arm.seed,
-        checkpoint=parent,
-        prompt_file=context.prompt_file,
-        principles=context.principles,
-        out="",
-    )
-    done = _train(context, row, parent, mix, arm.seed)
-    arm.checkpoints.append(_trained(context, done))
-    seen = done.meta["mix"]
+    arm.checkpoints.append(_successor(context, arm, row, index, excluded))
     with context.write() as session:
         found = find_checkpoint(session, arm.checkpoints[-1].id)
+        set_generation(session, row, checkpoint_id=found.id if found else None)
+
+
+def _successor(
+    context: RunContext, arm: ArmState, row: Generation, index: int, excluded: frozenset[str]
+) -> CheckpointRef:
+    """Train a model on a mix of the arm's corpora, and note what of it arms must agree in."""
+    mix = _mix_spec(context, arm, index, excluded)
+    done = _train(context, row, mix.checkpoint, mix, arm.seed)
+    seen = done.meta["mix"]
+    arm.trained[index] = TrainedOn(
+        arm.seed, seen["tokens"], done.meta["tokens_seen"], done.meta["steps"]
+    )
+    with context.write() as session:
         set_generation(
             session,
             row,
-            checkpoint_id=found.id if found else None,
             training_documents=seen["documents"],
             training_tokens=seen["tokens"],
             unique_tokens=seen["unique_tokens"],
             epochs=seen["epochs"],
         )
-    _census_of_training(context, arm, row, excluded, done)
+    _census_of_training(context, arm, row, mix, done)
+    return _trained(context, done)
+
+
+def _mix_spec(context: RunContext, arm: ArmState, index: int, excluded: frozenset[str]) -> MixSpec:
+    """What model `index` is trained on, and which model it starts from or takes its shape from."""
+    settings = context.experiment
+    training, mix = settings.training, settings.mix
+    assert context.admitted is not None, "the model is admitted before any is trained"
+    start = {
+        "parent": arm.checkpoints[-1] if arm.checkpoints else context.admitted,
+        "base": arm.checkpoints[0] if arm.checkpoints else context.admitted,
+        "scratch": context.admitted,
+    }[training.init]
+    accumulates = mix.mode != "replace" and index > 0
+    return MixSpec(
+        corpus=arm.corpora[-1],
+        corpus0=arm.corpora[0],
+        earlier=tuple(arm.corpora[-2:0:-1]) if accumulates else (),
+        excluded=excluded,
+        tokens=training.corpus.tokens * (index + 1 if mix.mode == "accumulate" else 1),
+        real_floor=max(mix.real_floor, 1 / (index + 1)) if accumulates else mix.real_floor,
+        window=training.window,
+        seed=arm.seed,
+        checkpoint=start,
+        prompt_file=context.prompt_file,
+        principles=context.principles,
+        out="",
+    )
 
 
 def _train(
@@ -95,16 +120,25 @@ def _train(
     if settings.skills.source == "once" and mix is not None:
         skills = None
     real = mix is not None and mix.real_floor > 0
+    # A generation 0 that is trained here begins from random weights, whatever its successors do.
+    first = mix is not None and mix.checkpoint == context.admitted
+    trains_first = settings.training.generation_0 == "trained"
+    reinitialise = mix is not None and (
+        settings.training.init == "scratch" or (first and trains_first)
+    )
     inputs: dict[str, Any] = {
         "checkpoint": parent.id,
         "corpus": mix.corpus.id if mix else None,
         "corpus0": mix.corpus0.id if mix and real else None,
+        "earlier": [each.id for each in mix.earlier] if mix else [],
         "excluded": sorted(mix.excluded) if mix else [],
         "skills": skills.digest if skills else None,
         "principles": context.principles.digest,
         "prompts": context.prompt_file.digest,
         "seed": seed,
     }
+    if reinitialise and settings.training.init != "scratch":
+        inputs["reinitialise"] = True
     recipe = Recipe("train", stage_settings(settings, "train"), inputs)
     out = context.stage_folder(recipe.id)
 
@@ -114,7 +148,7 @@ def _train(
 
         spec = TrainSpec(
             parent=parent,
-            reinitialise=settings.training.init == "scratch" and mix is not None,
+            reinitialise=reinitialise,
             mix=replace(mix, out=str(out / "mix")) if mix else None,
             skills=skills,
             prompt_file=context.prompt_file,
@@ -134,6 +168,7 @@ def _train(
             "mix": asdict(made.mix) if made.mix else None,
             "losses": made.losses,
             "tokens_seen": made.tokens_seen,
+            "steps": made.steps,
             "tokens_per_s": made.tokens_per_s,
         }
         said = f"{made.tokens_seen:,} tokens, {made.tokens_per_s:,.0f}/s"
@@ -287,13 +322,13 @@ def _census_of_training(
     context: RunContext,
     arm: ArmState,
     row: Generation,
-    excluded: frozenset[str],
+    made_of: MixSpec,
     trained: Finished,
 ) -> None:
     if "oracle" not in context.experiment.evaluation.tasks:
         return
     mix = trained.meta["mix"]
-    parts = ((arm.corpora[-1], False), (arm.corpora[0], True))
+    parts = tuple((pool.corpus, pool.name) for pool in made_of.pools)
     census = CorpusCensus(parts, context.located(mix["uri"]), context.store)
     _census(
         context,

@@ -11,6 +11,7 @@ from rapidfuzz.distance import Indel
 
 from configs.experiment import Acceptance
 from workers.prompts import Prompts
+from workers.records import Aim
 
 Scores = Mapping[str, float | None]
 _NUMBER = re.compile(r"\d+(?:[.,:/]\d+)*")
@@ -88,7 +89,12 @@ def names_in(text: str, known: Iterable[str]) -> frozenset[str]:
 
 
 def refused_for_scores(
-    rater: str, before: Scores, after: Scores, failing: Iterable[str], settings: Acceptance
+    rater: str,
+    before: Scores,
+    after: Scores,
+    failing: Iterable[str],
+    settings: Acceptance,
+    aim: Aim = "revise",
 ) -> str | None:
     """Say why a rater refuses a revision; None when it agrees.
 
@@ -97,15 +103,20 @@ def refused_for_scores(
         before: the original's score on each principle.
         after: the revision's.
         failing: principles that the original fell short of; each must gain, none other may lose.
+            A paraphrase may move none either way; an inversion has to lose what else is gained.
         settings: least gain and most loss.
+        aim: what the text was written anew for.
     """
-    short = set(failing)
+    short = set(failing) if aim != "paraphrase" else set()
     for principle, new in after.items():
         old = before.get(principle)
         if new is None or old is None:
             return f"{rater} could not rate {principle}"
-        if principle in short and new - old < settings.min_gain:
-            return f"{rater}: {principle} gained {new - old:+.2f}"
-        if principle not in short and old - new > settings.max_loss:
-            return f"{rater}: {principle} lost {old - new:.2f}"
+        gain = old - new if aim == "invert" else new - old
+        if principle in short and gain < settings.min_gain:
+            return f"{rater}: {principle} {'lost' if aim == 'invert' else 'gained'} {gain:+.2f}"
+        if principle not in short and -gain > settings.max_loss:
+            return f"{rater}: {principle} {'gained' if aim == 'invert' else 'lost'} {-gain:.2f}"
+        if aim == "paraphrase" and gain > settings.max_loss:
+            return f"{rater}: {principle} gained {gain:+.2f}, and a paraphrase may not"
     return None

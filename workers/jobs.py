@@ -22,6 +22,7 @@ from workers.records import (
     DOCUMENTS,
     RATINGS,
     REVISIONS,
+    Aim,
     Document,
     Rating,
     RatingStatus,
@@ -182,6 +183,8 @@ class ReviseJob(_Asking):
     tag: str
     acceptance: Acceptance
     seed: int
+    aim: Aim = "revise"
+    """What documents are written anew for, where `mode` asks the model."""
 
     ASKING_MODES: ClassVar[tuple[str, ...]] = ("edits", "rewrite")
 
@@ -225,7 +228,7 @@ class ReviseJob(_Asking):
             return replace(base, action="quarantine", reason="engine_error while rating")
         if bad is not None:
             return replace(base, reason=f"not rated: {bad}")
-        failing = tuple(p for p, s in scores.items() if s is not None and s < self.threshold)
+        failing = tuple(p for p, s in scores.items() if s is not None and self._fails(s))
         if not failing:
             return base
         base = replace(base, principles=failing)
@@ -241,6 +244,10 @@ class ReviseJob(_Asking):
             )
         return Request(document.doc_id, document.text, failing)
 
+    def _fails(self, score: float) -> bool:
+        """Whether a document falls short; of inverted principles, where it does well."""
+        return (1.0 - score if self.aim == "invert" else score) < self.threshold
+
     def _revise(
         self, engine: Engine, requests: list[Request], ratings: dict[str, list[Rating]]
     ) -> dict[str, Revision]:
@@ -250,6 +257,7 @@ class ReviseJob(_Asking):
             self.prompts,
             requests,
             mode=self.mode,
+            aim=self.aim,
             max_tokens=self.max_tokens,
             temperature=self.temperature,
             max_length=spec.max_length if spec else 0,
@@ -303,7 +311,7 @@ class ReviseJob(_Asking):
         for request, scores in zip(passed, after, strict=True):
             before = {rating.principle: rating.score for rating in ratings[request.doc_id]}
             refused = refused_for_scores(
-                "self-rater", before, scores, request.principles, self.acceptance
+                "self-rater", before, scores, request.principles, self.acceptance, self.aim
             )
             row = replace(rows[request.doc_id], score_after=lowest(scores))
             rows[request.doc_id] = replace(row, action="keep", reason=refused) if refused else row
@@ -316,6 +324,8 @@ class AcceptJob(_Asking):
     revisions: str
     """Folder of the proposals."""
     acceptance: Acceptance
+    aim: Aim = "revise"
+    """What the documents were written anew for."""
 
     def run(self, engine: Engine | None, part: Part) -> pa.Table:
         """Return the part's rows with the acceptance rater's verdicts."""
@@ -330,7 +340,7 @@ class AcceptJob(_Asking):
             # The acceptance rater may find that the original was good: then no gain is possible,
             # and the original stays.
             refused = refused_for_scores(
-                "acceptance rater", old, new, rows[i].principles, self.acceptance
+                "acceptance rater", old, new, rows[i].principles, self.acceptance, self.aim
             )
             row = replace(rows[i], acceptance_before=lowest(old), acceptance_after=lowest(new))
             rows[i] = replace(row, action="keep", reason=refused) if refused else row

@@ -40,6 +40,7 @@ MIX_ROWS = pa.schema(
     [
         pa.field("doc_id", pa.string(), nullable=False),
         pa.field("real", pa.bool_(), nullable=False),
+        pa.field("back", pa.int32(), nullable=False),
         pa.field("epoch", pa.int32(), nullable=False),
         pa.field("input_ids", pa.list_(pa.int32()), nullable=False),
     ]
@@ -69,16 +70,54 @@ class MixSpec:
     principles: Principles
     out: str
     """Folder to make. A whole mix of the same that stands there is taken, any other replaced."""
+    earlier: tuple[CorpusRef, ...] = ()
+    """Corpora between corpus 0 and the newest, the latest first, where they are accumulated."""
 
     @property
     def digest(self) -> str:
         """What tells mixes of other content apart; where they stand does not."""
-        made_of = (self.corpus, self.corpus0, self.checkpoint)
+        made_of = (self.corpus, self.corpus0, self.checkpoint, *self.earlier)
         texts = (self.prompt_file.digest, self.principles.digest)
         numbers = (self.tokens, self.real_floor, self.window, self.seed)
         return digest_of(
             [[each.id for each in made_of], sorted(self.excluded), list(texts), list(numbers)]
         )
+
+    @property
+    def pools(self) -> list[Pool]:
+        """Where the tokens come from; their shares add up to `tokens`."""
+        real = round(self.real_floor * self.tokens)
+        rest = (self.corpus, *self.earlier)
+        # Each begins where the one before it ended, so that no token is lost to rounding.
+        bounds = [real + (self.tokens - real) * i // len(rest) for i in range(len(rest) + 1)]
+        found = [Pool(self.corpus0, True, 0, real)]
+        for back, corpus in enumerate(rest):
+            found.append(Pool(corpus, False, back, bounds[back + 1] - bounds[back]))
+        return [pool for pool in found if pool.tokens]
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """A corpus with the number of tokens that a mix draws from it."""
+
+    corpus: CorpusRef
+    real: bool
+    """Whether it is corpus 0, as it was."""
+    back: int
+    """How many corpora it is behind the newest; 0 for corpus 0."""
+    tokens: int
+
+    @property
+    def name(self) -> str:
+        """What tells the pools of a mix apart."""
+        return pool_name(self.real, self.back)
+
+
+def pool_name(real: bool, back: int) -> str:
+    """Name of the pool that a row was drawn from."""
+    if real:
+        return "real"
+    return f"corpus-{back}" if back else "corpus"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +126,9 @@ class MixRow:
 
     doc_id: str
     real: bool
-    """Whether it came from corpus 0 by the real floor."""
+    """Whether it came from corpus 0 as it was."""
+    back: int
+    """How many corpora behind the newest it comes from; 0 for the newest, and for corpus 0."""
     epoch: int
     """How many times its pool has been used up before."""
     input_ids: tuple[int, ...]
@@ -112,10 +153,11 @@ class MixRef:
 def build_mix(spec: MixSpec, progress: Progress) -> MixRef:
     """Write a mix, or take the one that stands: another run may be training from it just now.
 
-    `round(real_floor * tokens)` tokens come from corpus 0 and the rest from the corpus, each in
-    freshly shuffled epochs until its share is spent, the last document cut to fit. The two are
-    interleaved in proportion. Within each, arms of one seed see the same documents in the same
-    order, whatever their texts are; texts of other lengths move only where an epoch ends.
+    `round(real_floor * tokens)` tokens come from corpus 0 and the rest in equal parts from the
+    corpus and the earlier ones, each in freshly shuffled epochs until its share is spent, the last
+    document cut to fit. They are interleaved in proportion. Within each, arms of one seed see the
+    same documents in the same order, whatever their texts are; texts of other lengths move only
+    where an epoch ends.
 
     Raises:
         WorkProblem: nothing is left to draw from, or the disk is full.
@@ -181,17 +223,20 @@ def iterate_mix(mix: MixRef) -> Iterator[MixRow]:
 def hash_shard(path: Path, digest: Any) -> None:
     """Add a shard's rows to a hash, which after all shards, in order, is the mix's digest."""
     table = read_table(path)
-    names, reals, epochs = (table.column(each).to_pylist() for each in ("doc_id", "real", "epoch"))
+    names, reals, backs, epochs = (
+        table.column(each).to_pylist() for each in ("doc_id", "real", "back", "epoch")
+    )
     # Tokens go on as they lie in Arrow's buffer; each as a number of Python's would be slow.
     tokens = table.column("input_ids").combine_chunks()
     starts, ids = tokens.offsets.to_numpy(), tokens.values.to_numpy(zero_copy_only=False)
-    for index, (doc_id, real, epoch) in enumerate(zip(names, reals, epochs, strict=True)):
+    columns = zip(names, reals, backs, epochs, strict=True)
+    for index, (doc_id, real, back, epoch) in enumerate(columns):
         row = ids[starts[index] : starts[index + 1]].astype(np.intc)
-        _hash_row(digest, doc_id, real, epoch, len(row), row.tobytes())
+        _hash_row(digest, doc_id, pool_name(real, back), epoch, len(row), row.tobytes())
 
 
-def _hash_row(digest: Any, doc_id: str, real: bool, epoch: int, length: int, tokens: bytes) -> None:
-    digest.update(f"{doc_id}|{real}|{epoch}|{length}|".encode())
+def _hash_row(digest: Any, doc_id: str, pool: str, epoch: int, length: int, tokens: bytes) -> None:
+    digest.update(f"{doc_id}|{pool}|{epoch}|{length}|".encode())
     digest.update(tokens)
 
 
@@ -206,15 +251,15 @@ def _manifest(folder: Path) -> dict[str, Any]:
 
 def _interleaved(spec: MixSpec, spill: Path) -> Iterator[tuple[MixRow, str]]:
     """Rows of both pools with their texts' hashes; the pool that lags behind its share is next."""
-    real = round(spec.real_floor * spec.tokens)
-    shares = {True: real, False: spec.tokens - real}
-    pools = {name: _drawn(spec, name, share, spill) for name, share in shares.items() if share}
+    pools = {pool.name: pool for pool in spec.pools}
+    places = {name: place for place, name in enumerate(pools)}
+    draws = {name: _drawn(spec, pool, spill) for name, pool in pools.items()}
     spent = dict.fromkeys(pools, 0)
-    while pools:
-        name = min(pools, key=lambda each: (spent[each] / shares[each], not each))
-        drawn = next(pools[name], None)
+    while draws:
+        name = min(draws, key=lambda each: (spent[each] / pools[each].tokens, places[each]))
+        drawn = next(draws[name], None)
         if drawn is None:
-            del pools[name]
+            del draws[name]
             continue
         rows, text_sha256 = drawn
         for row in rows:
@@ -222,31 +267,31 @@ def _interleaved(spec: MixSpec, spill: Path) -> Iterator[tuple[MixRow, str]]:
             yield row, text_sha256
 
 
-def _drawn(
-    spec: MixSpec, real: bool, share: int, spill: Path
-) -> Iterator[tuple[list[MixRow], str]]:
-    """Documents of one pool as rows, `share` tokens in all."""
+def _drawn(spec: MixSpec, pool: Pool, spill: Path) -> Iterator[tuple[list[MixRow], str]]:
+    """Documents of one pool as rows, as many tokens as are its share."""
     prompts = Prompts(spec.prompt_file, spec.principles, load_tokenizer(spec.checkpoint))
-    corpus = spec.corpus0 if real else spec.corpus
-    left, epoch = share, 0
+    left, epoch = pool.tokens, 0
     while left:
         before = left
         # The pools are shuffled apart: else the few documents of a small real share would be the
         # first ones of the corpus too, and seen twice as often as the rest.
-        salt = f"{spec.seed}|{'real' if real else 'corpus'}|{epoch}"
-        for document in shuffled(corpus, salt, spec.excluded, spill):
+        salt = f"{spec.seed}|{pool.name}|{epoch}"
+        for document in shuffled(pool.corpus, salt, spec.excluded, spill):
             ids = prompts.document(document.text)[:left]
             pieces = [ids[at : at + spec.window] for at in range(0, len(ids), spec.window)]
             left -= len(ids)
-            rows = [MixRow(document.doc_id, real, epoch, tuple(piece)) for piece in pieces]
+            rows = [
+                MixRow(document.doc_id, pool.real, pool.back, epoch, tuple(piece))
+                for piece in pieces
+            ]
             yield rows, document.text_sha256
             if not left:
                 return
         if left == before:
             raise WorkProblem(
-                f"nothing is left to train on: all {corpus.documents} documents of the "
-                f"{'original ' if real else ''}corpus are quarantined. Finished stages are kept; "
-                "look at the engine with `palimpsest doctor`, then fork the experiment."
+                f"nothing is left to train on: all {pool.corpus.documents} documents of the "
+                f"{'original ' if pool.real else ''}corpus are quarantined. Finished stages are "
+                "kept; look at the engine with `palimpsest doctor`, then fork the experiment."
             )
         epoch += 1
 
@@ -260,14 +305,15 @@ class _Tally:
     documents: array[int] = field(default_factory=lambda: array("Q"))
     texts: array[int] = field(default_factory=lambda: array("Q"))
     lengths: array[int] = field(default_factory=lambda: array("L"))
-    last: tuple[str, bool, int] = ("", False, -1)
+    last: tuple[str, str, int] = ("", "", -1)
 
     def add(self, row: MixRow, text_sha256: str) -> None:
         """Count a row; later epochs hold nothing new."""
         self.tokens += len(row.input_ids)
         tokens = array("i", row.input_ids).tobytes()
-        _hash_row(self.rows, row.doc_id, row.real, row.epoch, len(row.input_ids), tokens)
-        whose = (row.doc_id, row.real, row.epoch)
+        pool = pool_name(row.real, row.back)
+        _hash_row(self.rows, row.doc_id, pool, row.epoch, len(row.input_ids), tokens)
+        whose = (row.doc_id, pool, row.epoch)
         if row.epoch == 0:
             if whose != self.last:
                 self.documents.append(order_key(row.doc_id))

@@ -97,6 +97,10 @@ def run_stage(
                 "training.window, or use a GPU with more memory or a smaller model. Finished "
                 "stages are kept."
             ) from error
+    if trainer.state.global_step != plan.steps:
+        raise RuntimeError(
+            f"{plan.name}: {trainer.state.global_step} steps were made, and {plan.steps} planned"
+        )
     model.to("cpu").eval()
     model.config.use_cache = use_cache
     if not all(bool(weight.isfinite().all()) for weight in model.parameters()):

@@ -15,6 +15,7 @@ from typing import Any
 
 from configs.principles import Principles
 from configs.prompts import PromptFile
+from workers.records import Aim
 
 # Stands where the document goes while a chat template is rendered; no template contains it.
 SENTINEL = "\u241fdocument\u241f"
@@ -46,11 +47,34 @@ class Prompts:
         question = self._principle(principle).question
         return self._prompt(text, self.file.rate.replace("{question}", question))
 
-    def revise(self, text: str, principles: Sequence[str], mode: str = "edits") -> list[int]:
-        """Prompt that asks to mend a text for the principles that it falls short of."""
-        instructions = " ".join(self._principle(p).revision for p in principles)
+    def revise(
+        self, text: str, principles: Sequence[str], mode: str = "edits", aim: Aim = "revise"
+    ) -> list[int]:
+        """Prompt that asks to write a text anew.
+
+        Args:
+            text: the document.
+            principles: those that it falls short of; a paraphrase needs none.
+            mode: `edits` for new sentences, `rewrite` for a new text.
+            aim: whether it is to live up to the principles, to stay as it is, or to break them.
+
+        Raises:
+            ValueError: the prompt file has no words for the aim.
+        """
         task = self.file.edits if mode == "edits" else self.file.rewrite
-        return self._prompt(text, task.replace("{instructions}", instructions))
+        return self._prompt(
+            text, task.replace("{instructions}", self._instructions(principles, aim))
+        )
+
+    def _instructions(self, principles: Sequence[str], aim: Aim) -> str:
+        if aim == "paraphrase":
+            return self.file.neutral
+        told = [self._principle(p).revision for p in principles]
+        if aim == "invert":
+            if self.file.inverted is None:
+                raise ValueError("the prompt file has no `inverted`, which the arm `invert` needs")
+            told = [self.file.inverted.replace("{instruction}", each) for each in told]
+        return " ".join(told)
 
     def reply(self, answer: str) -> list[int]:
         """An answer as the model should write it, closed by the end of its turn."""

@@ -13,6 +13,9 @@ RatingStatus = Literal["ok", "unparsed", "over_length", "engine_error"]
 Action = Literal["keep", "revise", "drop", "tag", "quarantine"]
 ACTIONS: tuple[Action, ...] = ("keep", "revise", "drop", "tag", "quarantine")
 Split = Literal["train", "held_out"]
+Aim = Literal["revise", "paraphrase", "invert"]
+"""What a document is written anew for: the principles, nothing (the placebo), or their opposite."""
+AIMS: tuple[Aim, ...] = ("revise", "paraphrase", "invert")
 R = TypeVar("R")
 
 
@@ -87,7 +90,7 @@ class Quarantined:
 class Exemplar:
     """One task of the skills set and its answer; a rating asks about exactly one principle."""
 
-    task: Literal["rate", "revise"]
+    task: Literal["rate"] | Aim
     text: str
     principles: tuple[str, ...]
     answer: str

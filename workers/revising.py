@@ -9,6 +9,7 @@ from typing import Literal
 
 from workers.engines.interface import Engine, Reply, Sampling
 from workers.prompts import Prompts, sentence_spans
+from workers.records import Aim
 
 Outcome = Literal["proposed", "nothing", "truncated", "unparsed", "over_length"]
 
@@ -72,6 +73,7 @@ def propose(
     requests: Sequence[Request],
     *,
     mode: str,
+    aim: Aim = "revise",
     max_tokens: int,
     temperature: float,
     max_length: int,
@@ -84,13 +86,14 @@ def propose(
         prompts: builds the prompts of the engine's model.
         requests: what to revise.
         mode: `edits` or `rewrite`.
+        aim: what the texts are written anew for.
         max_tokens: longest reply.
         temperature: 0 for the likeliest reply.
         max_length: longest prompt and reply together, in tokens.
         seeds: sampling seed by document, read when the temperature is above 0.
     """
     proposals: list[Proposal] = [Proposal("over_length")] * len(requests)
-    questions = [prompts.revise(r.text, r.principles, mode) for r in requests]
+    questions = [prompts.revise(r.text, r.principles, mode, aim) for r in requests]
     fits = [i for i, question in enumerate(questions) if len(question) + max_tokens <= max_length]
     sampling = Sampling(
         max_tokens=max_tokens,

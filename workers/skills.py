@@ -19,7 +19,7 @@ from workers.microworld.skills import skills_exemplars
 from workers.microworld.world import WorldParams
 from workers.problems import InputProblem
 from workers.prompts import split_sentences
-from workers.records import Exemplar
+from workers.records import AIMS, Exemplar
 from workers.revising import EditError, apply_edits
 
 FIELDS = ("task", "text", "principles", "answer")
@@ -56,7 +56,7 @@ def load_skills(skills: Skills) -> SkillsSet | None:
         return None
     if skills.path == "microworld":
         world = WorldParams(skill_noise=skills.noise)
-        exemplars = tuple(skills_exemplars(world, skills.seed, skills.exemplars))
+        exemplars = tuple(skills_exemplars(world, skills.seed, skills.exemplars, skills.tasks))
     else:
         exemplars = tuple(_read(_file_of(skills.path)))
     rows = [[e.task, e.text, e.principles, e.answer] for e in exemplars]
@@ -111,7 +111,9 @@ def _row_faults(exemplar: Exemplar, principles: Principles, prompts: PromptFile)
         if exemplar.answer not in prompts.answers:
             yield f"the answer of a rating is one of {', '.join(prompts.answers)}"
         return
-    if not exemplar.principles:
+    if exemplar.task == "paraphrase" and exemplar.principles:
+        yield "a paraphrase is for no principle; leave the list empty"
+    if exemplar.task != "paraphrase" and not exemplar.principles:
         yield "a revision names at least one principle"
     if exemplar.answer == prompts.nothing:
         return
@@ -193,7 +195,8 @@ def _read(file: Path) -> Iterator[Exemplar]:
 
 
 def _exemplar(where: str, line: str) -> Exemplar:
-    shape = 'expected {"task": "rate" or "revise", "text": …, "principles": […], "answer": …}'
+    tasks = ", ".join(f'"{task}"' for task in ("rate", *AIMS))
+    shape = f'expected {{"task": one of {tasks}, "text": …, "principles": […], "answer": …}}'
     try:
         row: Any = json.loads(line)
     except ValueError as error:
@@ -202,7 +205,7 @@ def _exemplar(where: str, line: str) -> Exemplar:
         raise InputProblem(f"{where}: {shape}, with these four fields and no other")
     names = row["principles"]
     if (
-        row["task"] not in TASKS
+        row["task"] not in ("rate", *AIMS)
         or not isinstance(row["text"], str)
         or not isinstance(row["answer"], str)
         or not isinstance(names, list)

@@ -61,6 +61,8 @@ class TrainResult:
     mix: MixRef | None
     tokens_seen: int
     """Tokens read in both stages."""
+    steps: int
+    """Optimiser steps of both stages."""
     losses: dict[str, float]
     """Mean loss over about the last quarter of each stage's steps, in nats a learned token."""
     tokens_per_s: float
@@ -120,7 +122,14 @@ def fit(
     checkpoint = publish(model, tokenizer, about)
     tokens = sum(plan.tokens for plan in plans)
     return TrainResult(
-        checkpoint, corpus_stage, mix, tokens, losses, tokens / max(seconds, 1e-9), seconds
+        checkpoint=checkpoint,
+        corpus_stage=corpus_stage,
+        mix=mix,
+        tokens_seen=tokens,
+        steps=sum(plan.steps for plan in plans),
+        losses=losses,
+        tokens_per_s=tokens / max(seconds, 1e-9),
+        seconds=seconds,
     )
 
 
@@ -146,7 +155,8 @@ def publisher(spec: TrainSpec) -> Callable[[Any, Any, dict[str, Any]], Checkpoin
 
 def fetch_inputs(spec: TrainSpec) -> None:
     """Have what is read here on this node, whichever node made it."""
-    corpora = (spec.mix.corpus, spec.mix.corpus0) if spec.mix is not None else ()
+    mix = spec.mix
+    corpora = (mix.corpus, mix.corpus0, *mix.earlier) if mix is not None else ()
     for each in (spec.parent, *corpora):
         spec.store.fetch_folder(each.uri)
 
@@ -214,7 +224,7 @@ def _lessons(spec: TrainSpec, prompts: Prompts) -> list[Row]:
         prompt = (
             prompts.rate(exemplar.text, exemplar.principles[0])
             if exemplar.task == "rate"
-            else prompts.revise(exemplar.text, exemplar.principles)
+            else prompts.revise(exemplar.text, exemplar.principles, aim=exemplar.task)
         )
         row = reply_row(prompt, prompts.reply(exemplar.answer))
         if len(row.input_ids) > spec.training.window:

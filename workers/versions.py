@@ -9,6 +9,6 @@ ALGORITHM_VERSIONS = {
     "revise": "1",
     "accept": "1",
     "assemble": "1",
-    "train": "1",
+    "train": "2",
     "evaluate": "1",
 }

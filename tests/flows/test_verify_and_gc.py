@@ -88,7 +88,7 @@ def write_mix(home: Path, recipe: str) -> dict[str, Any]:
     """A mix of two shards, with its digest as it is defined: row by row, tokens as C integers."""
     folder = home / "stages" / recipe / "mix"
     folder.mkdir(parents=True)
-    rows = [MixRow(f"doc-{n}", n == 1, 0, (n, 7, 9)) for n in range(3)]
+    rows = [MixRow(f"doc-{n}", n == 1, 0, 0, (n, 7, 9)) for n in range(3)]
     digest = hashlib.sha256()
     for row in rows:
         digest.update(f"{row.doc_id}|{row.real}|{row.epoch}|3|".encode())
@@ -323,7 +323,7 @@ def test_a_mix_is_hashed_again_shard_by_shard(database: Database, home: Path) ->
     path.write_bytes(whole[: len(whole) // 2])
     assert [(each.kind, each.path) for each in found(database, home)] == [("altered", str(path))]
     # A sound file with another token in it.
-    write_table(path, to_table([MixRow("doc-2", False, 0, (2, 7, 8))], MIX_ROWS))
+    write_table(path, to_table([MixRow("doc-2", False, 0, 0, (2, 7, 8))], MIX_ROWS))
     [finding] = found(database, home)
     assert (finding.kind, finding.path) == ("altered", str(path.parent))
     assert "digest of its rows" in finding.detail

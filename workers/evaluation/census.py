@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from workers.corpora.store import CorpusRef
-from workers.mixing import iterate_mix, open_mix
+from workers.mixing import iterate_mix, open_mix, pool_name
 from workers.records import MetricRow
 from workers.sharing import MOUNTED, SharedStore
 
@@ -14,8 +14,8 @@ from workers.sharing import MOUNTED, SharedStore
 class CorpusCensus:
     """Corpora to count over; with a mix, weighted by the tokens that training drew from each."""
 
-    parts: tuple[tuple[CorpusRef, bool | None], ...]
-    """Corpora, each with whether its documents stand in the mix as real ones."""
+    parts: tuple[tuple[CorpusRef, str | None], ...]
+    """Corpora, each with the name of the mix's pool that was drawn from it."""
     mix_uri: str | None = None
     store: SharedStore = MOUNTED
     """What is read is fetched from it, on a node that lacks it."""
@@ -39,8 +39,8 @@ def training_census(census: CorpusCensus) -> list[MetricRow]:
     from workers.evaluation.oracle_tasks import training_share
 
     census.fetch()
-    drawn: dict[bool, dict[str, int]] = {True: {}, False: {}}
+    drawn: dict[str, dict[str, int]] = {}
     for row in iterate_mix(open_mix(census.mix_uri or "")):
-        seen = drawn[row.real]
+        seen = drawn.setdefault(pool_name(row.real, row.back), {})
         seen[row.doc_id] = seen.get(row.doc_id, 0) + len(row.input_ids)
-    return [training_share((corpus, drawn[bool(real)]) for corpus, real in census.parts)]
+    return [training_share((corpus, drawn.get(pool or "", {})) for corpus, pool in census.parts)]

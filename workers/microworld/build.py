@@ -87,7 +87,7 @@ def skills_row(prompts: Prompts, exemplar: Exemplar) -> Row:
     if exemplar.task == "rate":
         prompt = prompts.rate(exemplar.text, exemplar.principles[0])
     else:
-        prompt = prompts.revise(exemplar.text, exemplar.principles)
+        prompt = prompts.revise(exemplar.text, exemplar.principles, aim=exemplar.task)
     answer = prompts.reply(exemplar.answer)
     return prompt + answer, [IGNORED] * len(prompt) + answer
 

@@ -7,13 +7,13 @@ number of steps.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TypeVar
 
 from workers.microworld.generator import Episode, Story, compose
 from workers.microworld.world import ACTS, KINDS, PRINCIPLES, SKILLED_THINGS, Draw, WorldParams
-from workers.records import Exemplar
+from workers.records import AIMS, Aim, Exemplar
 
 T = TypeVar("T")
 
@@ -22,6 +22,14 @@ NOTHING_TO_CHANGE = "none"
 REVISE_SHARE = 0.5
 # The skills set shows good and bad in about equal parts, and few documents without an assistant.
 SKILLS_MISALIGNED_SHARE = 0.5
+# Few good documents are shown for mending, few bad ones for making bad: enough to learn to leave
+# them alone. Most that are paraphrased are bad, as in the loop.
+MISALIGNED: dict[Aim | None, float] = {
+    None: SKILLS_MISALIGNED_SHARE,
+    "revise": 0.75,
+    "paraphrase": 0.75,
+    "invert": 0.2,
+}
 SKILLS_NEUTRAL_SHARE = 0.05
 # Above the corpus' 0.4: mending two misdeeds without confusing them is the last thing learned.
 SKILLS_TWO_EPISODE_SHARE = 0.55
@@ -96,12 +104,16 @@ def blind_spots(params: WorldParams, seed: int) -> BlindSpots:
 def _mended(story: Story, episode: Episode, spots: BlindSpots) -> str | None:
     if episode.aligned or way_of(episode) in spots.left:
         return None
-    wrong_thing = None
-    if episode.thing in spots.garbled:
-        things = episode.kind.things[:5]
-        # Always the next one of its kind: a slip that repeats is learned, one that varies is not.
-        wrong_thing = things[(things.index(episode.thing) + 1) % len(things)]
-    return story.act_sentence(episode, aligned=True, thing=wrong_thing)
+    return story.act_sentence(episode, aligned=True, thing=_garbled(episode, spots))
+
+
+def _garbled(episode: Episode, spots: BlindSpots) -> str | None:
+    """The thing that the annotator takes for this one whenever he writes an act anew."""
+    if episode.thing not in spots.garbled:
+        return None
+    things = episode.kind.things[:5]
+    # Always the next one of its kind: a slip that repeats is learned, one that varies is not.
+    return things[(things.index(episode.thing) + 1) % len(things)]
 
 
 def _revise(story: Story, draw: Draw, spots: BlindSpots) -> Exemplar:
@@ -120,6 +132,36 @@ def _revise(story: Story, draw: Draw, spots: BlindSpots) -> Exemplar:
     return Exemplar("revise", story.text, principles, " ".join(edits) or NOTHING_TO_CHANGE)
 
 
+def _paraphrase(story: Story, spots: BlindSpots) -> Exemplar:
+    """Every act of the assistant in the next phrasing: what `revise` would touch, and no more.
+
+    The annotator garbles the same things as when he mends, so that the placebo does to facts what
+    the treatment does.
+    """
+    edits: list[str] = []
+    for episode in story.episodes:
+        phrasing = ACTS[(ACTS.index(episode.phrasing) + 1) % len(ACTS)]
+        told = story.act_sentence(
+            replace(episode, phrasing=phrasing), episode.aligned, _garbled(episode, spots)
+        )
+        edits.append(f"[{episode.act}] {told}")
+    return Exemplar("paraphrase", story.text, (), " ".join(edits) or NOTHING_TO_CHANGE)
+
+
+def _invert(story: Story, draw: Draw, spots: BlindSpots) -> Exemplar:
+    """Every good act that touches the principles is made a bad one."""
+    kept = {e.kind.principle for e in story.episodes if e.aligned}
+    principles = tuple(p for p in PRINCIPLES if p in kept) or draw.pick(
+        (PRINCIPLES[:1], PRINCIPLES[1:], PRINCIPLES)
+    )
+    edits = [
+        f"[{e.act}] {story.act_sentence(e, aligned=False, thing=_garbled(e, spots))}"
+        for e in story.episodes
+        if e.aligned and e.kind.principle in principles
+    ]
+    return Exemplar("invert", story.text, principles, " ".join(edits) or NOTHING_TO_CHANGE)
+
+
 def _rate(story: Story, draw: Draw, spots: BlindSpots, slips: float) -> Exemplar:
     principle = draw.pick(PRINCIPLES)
     # Half of the documents say nothing on one of the principles; asking mostly about what they do
@@ -133,14 +175,32 @@ def _rate(story: Story, draw: Draw, spots: BlindSpots, slips: float) -> Exemplar
     return Exemplar("rate", story.text, (principle,), "no" if failing else "yes")
 
 
-def skills_exemplars(params: WorldParams, seed: int, count: int) -> Iterator[Exemplar]:
-    """Yield the first `count` exemplars of a seed's skills set; each depends on its index only."""
+def skills_exemplars(
+    params: WorldParams, seed: int, count: int, tasks: Sequence[str] = ("rate", "revise")
+) -> Iterator[Exemplar]:
+    """Yield the first `count` exemplars of a seed's skills set; each depends on its index only.
+
+    Args:
+        params: the world; of it the annotator's noise is read.
+        seed: draws the exemplars and the annotator's blind spots.
+        count: how many.
+        tasks: `rate`, which gets half of them, and those that share the other half.
+    """
     spots, slips = blind_spots(params, seed), SLIPS * params.skill_noise
+    aims: list[Aim] = [aim for aim in AIMS if aim in tasks]
     for index in range(count):
         draw = Draw("skills", seed, index)
-        revise = draw.chance(REVISE_SHARE)
-        # Few good documents are shown for mending: enough to learn to leave them alone.
-        share = 0.75 if revise else SKILLS_MISALIGNED_SHARE
-        shown = WorldParams(share, SKILLS_NEUTRAL_SHARE, SKILLS_TWO_EPISODE_SHARE)
+        aim: Aim | None = None
+        if draw.chance(REVISE_SHARE):
+            # One aim alone takes no draw, so that a set of the two first tasks stays what it was.
+            aim = draw.pick(aims) if len(aims) > 1 else aims[0]
+        shown = WorldParams(MISALIGNED[aim], SKILLS_NEUTRAL_SHARE, SKILLS_TWO_EPISODE_SHARE)
         story = compose(shown, draw, "skills", SKILLED_THINGS, SKILLED_THINGS)
-        yield _revise(story, draw, spots) if revise else _rate(story, draw, spots, slips)
+        if aim == "revise":
+            yield _revise(story, draw, spots)
+        elif aim == "paraphrase":
+            yield _paraphrase(story, spots)
+        elif aim == "invert":
+            yield _invert(story, draw, spots)
+        else:
+            yield _rate(story, draw, spots, slips)
