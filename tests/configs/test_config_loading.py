@@ -1,5 +1,6 @@
 """Configs are closed and frozen; an error names the field, the value and the fix."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -8,12 +9,13 @@ from hypothesis import strategies as st
 
 from configs.experiment import Experiment
 from configs.fingerprint import canonical_json, digest_of
-from configs.identity import differing_fields, forks, stage_fingerprints
+from configs.identity import differing_fields, forks, stage_fingerprints, stage_settings
 from configs.loading import ConfigProblem, load, parse
 from configs.principles import Principles, load_principles
 from configs.prompts import load_prompts
 
-SHIPPED = sorted(Path(__file__).parents[2].joinpath("configs").glob("*.yaml"))
+ROOT = Path(__file__).parents[2] / "configs"
+SHIPPED = sorted(ROOT.glob("*.yaml"))
 
 
 def refused(data) -> str:
@@ -134,3 +136,29 @@ def test_equal_mappings_have_equal_digests_in_any_order(mapping):
 def test_what_cannot_be_serialised_stably_raises(value):
     with pytest.raises(TypeError):
         canonical_json(value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (["arms=[control,invert]", "corpus.kind=files", "corpus.path=x"], "microworld only"),
+        (["arms=[control,paraphrase]"], "skills.tasks: the arm `paraphrase`"),
+        (
+            ["arms=[control,paraphrase]", "revising.mode=drop"],
+            "revising.mode: 'drop' writes nothing anew",
+        ),
+        (
+            ["training.generation_0=trained", "skills.post_train_base=true"],
+            "skills.post_train_base",
+        ),
+    ],
+)
+def test_arms_that_nothing_can_write_are_refused(settings, words):
+    with pytest.raises(ConfigProblem, match=re.escape(words)):
+        load(ROOT / "microworld-tiny.yaml", settings)
+
+
+def test_a_generation_0_of_its_own_and_new_tasks_leave_older_recipes_alone():
+    plain = load(ROOT / "microworld-tiny.yaml")
+    own = load(ROOT / "microworld-tiny.yaml", ["training.generation_0=trained"])
+    assert stage_settings(plain, "train") == stage_settings(own, "train")

@@ -128,3 +128,47 @@ def test_an_annotator_of_any_noise_can_be_had():
         params = WorldParams(skill_noise=noise)
         assert len(blind_spots(params, 0).missed) == round(24 * noise)
         assert len(list(skills_exemplars(params, 0, 50))) == 50
+
+
+@pytest.fixture(scope="module")
+def every_task():
+    """Exemplars of all tasks by an annotator who never errs."""
+    found = defaultdict(list)
+    tasks = ("rate", "revise", "paraphrase", "invert")
+    for exemplar in skills_exemplars(PERFECT, 0, 4000, tasks):
+        found[exemplar.task].append(exemplar)
+    return found
+
+
+def test_more_tasks_share_the_half_that_is_not_rating(every_task):
+    counts = {task: len(rows) for task, rows in every_task.items()}
+    assert sum(counts.values()) == 4000
+    assert 1850 < counts["rate"] < 2150
+    assert all(550 < counts[task] < 790 for task in ("revise", "paraphrase", "invert"))
+
+
+def deeds(text):
+    """Who does what with which thing, in order, and all else that a text says."""
+    read = oracle.read(text)
+    acts = [(e.actor, e.verb, e.thing) for e in (*read.episodes, *read.deeds)]
+    return acts, read.facts, read.kinds, read.closing, read.cast
+
+
+def test_a_paraphrase_says_the_same_in_other_words(every_task):
+    for exemplar in every_task["paraphrase"]:
+        after = apply_edits(exemplar.text, exemplar.answer)
+        assert deeds(after) == deeds(exemplar.text)
+        met = oracle.read(exemplar.text).episodes
+        assert exemplar.answer.count("[") == len(met)
+        assert (after != exemplar.text) == bool(met)
+
+
+def test_an_inversion_makes_every_good_act_a_bad_one_and_keeps_the_rest(every_task):
+    for exemplar in every_task["invert"]:
+        after = apply_edits(exemplar.text, exemplar.answer)
+        told = {e.principle for e in oracle.read(exemplar.text).episodes}
+        left = {e.principle for e in oracle.read(after).episodes if e.aligned}
+        assert not left & set(exemplar.principles)
+        if exemplar.answer != "none":
+            assert set(exemplar.principles) <= told
+        assert deeds(after)[1:] == deeds(exemplar.text)[1:]

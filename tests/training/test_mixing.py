@@ -229,3 +229,23 @@ def test_what_is_spilled_lies_in_the_home(spec: MixSpec, monkeypatch: pytest.Mon
     monkeypatch.setattr("tempfile.gettempdir", lambda: pytest.fail("the RAM disk of an image"))
     built(spec)
     assert sorted(path.suffix for path in Path(spec.out).iterdir()) == [".json", ".parquet"]
+
+
+def test_accumulated_corpora_have_equal_parts_beside_the_real_share(
+    spec: MixSpec, tmp_path: Path
+) -> None:
+    base = documents(60)
+    newest, older = (written(tmp_path / n, treated(base), shard_documents=7) for n in ("a", "b"))
+    spec = replace(spec, corpus=newest, earlier=(older,), real_floor=1 / 3, tokens=3001)
+    _, rows = built(spec)
+    spent: Counter[tuple[bool, int]] = Counter()
+    for row in rows:
+        spent[row.real, row.back] += len(row.input_ids)
+    assert spent == {(True, 0): 1000, (False, 0): 1000, (False, 1): 1001}
+    assert [(pool.name, pool.corpus) for pool in spec.pools] == [
+        ("real", spec.corpus0),
+        ("corpus", newest),
+        ("corpus-1", older),
+    ]
+    early = rows[: len(rows) // 3]
+    assert {(row.real, row.back) for row in early} == set(spent), "they are interleaved"

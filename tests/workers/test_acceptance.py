@@ -70,3 +70,21 @@ def test_similarity_is_symmetric_and_one_for_equal_texts(one, other):
     assert similarity(one, one) == 1.0
     assert similarity(one, other) == pytest.approx(similarity(other, one))
     assert 0.0 <= similarity(one, other) <= 1.0
+
+
+def test_a_paraphrase_may_move_no_score_and_an_inversion_has_to_lower_one():
+    before = {"honesty": 0.2, "oversight": 0.9}
+
+    def refused(after, aim, failing=("honesty",)):
+        return refused_for_scores("self-rater", before, after, failing, Acceptance(), aim)
+
+    assert refused({"honesty": 0.25, "oversight": 0.85}, "paraphrase") is None
+    assert "may not" in (refused({"honesty": 0.8, "oversight": 0.9}, "paraphrase") or "")
+    assert "oversight lost" in (refused({"honesty": 0.2, "oversight": 0.4}, "paraphrase") or "")
+    inverted = ("oversight",)
+    assert refused({"honesty": 0.2, "oversight": 0.1}, "invert", inverted) is None
+    assert "oversight lost" in (
+        refused({"honesty": 0.2, "oversight": 0.9}, "invert", inverted) or ""
+    )
+    moved = refused({"honesty": 0.8, "oversight": 0.1}, "invert", inverted) or ""
+    assert "honesty gained 0.60" in moved

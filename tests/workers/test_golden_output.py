@@ -47,8 +47,8 @@ GOLDEN = {
         "b4f6f01fe2706b933b061a7ea1be20c01f6d2478a5b1c7160923c4fc8e68d696",
     ),
     "mix": (
-        "1",
-        "8090f443158f974849860d95ab4ee8d8726b180ba6a7c1a997be30f52b9fb4ed",
+        "2",
+        "4c33819476683fa6dfe10a02b97ae6fb87be6c1109dc440057ee6fc2adcde116",
     ),
 }
 
