@@ -141,7 +141,6 @@ def test_what_cannot_be_serialised_stably_raises(value):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        (["arms=[control,invert]", "corpus.kind=files", "corpus.path=x"], "microworld only"),
         (["arms=[control,paraphrase]"], "skills.tasks: the arm `paraphrase`"),
         (
             ["arms=[control,paraphrase]", "revising.mode=drop"],
@@ -156,6 +155,12 @@ def test_what_cannot_be_serialised_stably_raises(value):
 def test_arms_that_nothing_can_write_are_refused(settings, words):
     with pytest.raises(ConfigProblem, match=re.escape(words)):
         load(ROOT / "microworld-tiny.yaml", settings)
+
+
+def test_inversion_is_for_the_microworld_alone():
+    data = {"arms": ["control", "invert"], "corpus": {"kind": "files", "path": "x"}}
+    said = refused({**data, "evaluation": {"tasks": ["bits_per_byte"]}})
+    assert "`invert` makes documents bad on purpose" in said
 
 
 def test_a_generation_0_of_its_own_and_new_tasks_leave_older_recipes_alone():
