@@ -180,7 +180,8 @@ def decide(context: RunContext, arm: ArmState, index: int) -> None:
                 reason=decision.reason,
                 run=context.run,
             )
-        if outcome == "pass":
+        # Gates are read on what inversion made too; it is promoted by nobody.
+        if outcome == "pass" and arm.name is not ArmName.INVERT:
             promote(session, arm.row, row)
         elif outcome == "fail" and not settings.record_only:
             arm.stopped = True

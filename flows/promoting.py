@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from configs.experiment import Arm as ArmName
 from db import records
 from db.models import Arm, Generation
 from db.sessions import Database
@@ -32,7 +33,7 @@ def promote_generation(database: Database, experiment: str, arm: str, seed: int,
     """Promote a generation and say so.
 
     Raises:
-        InputProblem: there is no such arm or generation.
+        InputProblem: there is no such arm or generation, or it is one of inverted principles.
     """
     with _writing(database, experiment, arm, seed) as (session, row):
         wanted = session.scalars(
@@ -42,6 +43,11 @@ def promote_generation(database: Database, experiment: str, arm: str, seed: int,
         ).one_or_none()
         if wanted is None:
             raise InputProblem(f"arm {arm} (seed {seed}) of {experiment} has no generation {index}")
+        if arm == ArmName.INVERT and index:
+            raise InputProblem(
+                f"arm {arm} (seed {seed}) of {experiment}: its models were made worse on purpose "
+                "and are for comparison alone; they are never promoted"
+            )
         records.promote(session, row, wanted)
     return f"{experiment}: arm {arm} (seed {seed}) now points at generation {index}"
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy.orm import Session
 
+from configs.experiment import Arm as ArmName
 from configs.identity import stage_settings
 from db.models import Generation, Stage
 from db.records import (
@@ -66,7 +67,9 @@ def _successor(
 ) -> CheckpointRef:
     """Train a model on a mix of the arm's corpora, and note what of it arms must agree in."""
     mix = _mix_spec(context, arm, index, excluded)
-    done = _train(context, row, mix.checkpoint, mix, arm.seed)
+    # What inversion made carries its mark wherever it goes; generation 0 is nobody's doing.
+    mark = {"inverted": True} if arm.name is ArmName.INVERT and index else {}
+    done = _train(context, row, mix.checkpoint, mix, arm.seed, mark)
     seen = done.meta["mix"]
     arm.trained[index] = TrainedOn(
         arm.seed, seen["tokens"], done.meta["tokens_seen"], done.meta["steps"]
@@ -112,9 +115,17 @@ def _mix_spec(context: RunContext, arm: ArmState, index: int, excluded: frozense
 
 
 def _train(
-    context: RunContext, row: Generation, parent: CheckpointRef, mix: MixSpec | None, seed: int
+    context: RunContext,
+    row: Generation,
+    parent: CheckpointRef,
+    mix: MixSpec | None,
+    seed: int,
+    mark: dict[str, Any] | None = None,
 ) -> Finished:
-    """Train a successor of `parent` on the mix, if there is one, and then on the skills set."""
+    """Train a successor of `parent` on the mix, if there is one, and then on the skills set.
+
+    Its row is given the mark.
+    """
     settings = context.experiment
     skills = context.skills
     if settings.skills.source == "once" and mix is not None:
@@ -176,7 +187,7 @@ def _train(
         spent = StageCosts(seconds=made.seconds, documents=made.mix.documents if made.mix else None)
         # Asked before the write: on a cluster the nodes say it, and a run that joins them writes.
         numerics = _numerics_of_training(context)
-        record = partial(_record_checkpoints, context, recipe, made, numerics)
+        record = partial(_record_checkpoints, context, recipe, made, numerics, mark)
         return Finished(made.checkpoint.id, made.checkpoint.uri, meta, spent, record)
 
     def whole(output: Finished) -> bool:
@@ -210,7 +221,12 @@ def _is_whole(context: RunContext, uri: str) -> bool:
 
 
 def _record_checkpoints(
-    context: RunContext, recipe: Recipe, made: Any, numerics: dict[str, Any], session: Session
+    context: RunContext,
+    recipe: Recipe,
+    made: Any,
+    numerics: dict[str, Any],
+    mark: dict[str, Any] | None,
+    session: Session,
 ) -> None:
     """Record the trained model and, where its training had two stages, the one between them."""
     parent = find_checkpoint(session, recipe.inputs["checkpoint"])
@@ -227,6 +243,7 @@ def _record_checkpoints(
             tokens_seen=made.tokens_seen if each is made.checkpoint else None,
             numerics_class=numerics,
             run=context.run,
+            meta=mark,
         )
         for relation, digest in read:
             corpus = find_corpus_version(session, digest) if digest else None

@@ -115,6 +115,11 @@ def _model_card(
         "successor on the result, and measures both beside a control. "
         f"{used_by(users, 'checkpoint')}"
     )
+    if row.meta.get("inverted"):
+        about = (
+            "**Made worse on purpose.** Its corpus was revised by inverted principles, to compare "
+            f"others with. Use it for nothing else.\n\n{about}"
+        )
     return _written(ModelCard, "model_card.md.j2", data, title, about, known, numbers)
 
 
