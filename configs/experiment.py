@@ -267,6 +267,9 @@ class Training(Section):
     that is set, `num_gpus` GPUs, on any nodes of the cluster; part of the numerics class."""
     num_gpus: Annotated[int, Field(ge=0, le=1)] = 0
     """GPUs of each trainer's process: 0 or 1. For more, raise `workers`."""
+    at_once: Positive = 1
+    """Arms whose models are trained and evaluated at the same time, each on cores and GPUs of its
+    own; what finds no room waits."""
 
 
 class Skills(Section):

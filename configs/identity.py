@@ -27,6 +27,7 @@ PLACEMENT = (
     "training.threads",
     "training.workers",
     "training.num_gpus",
+    "training.at_once",
     # What it makes enters by what a generation 0 was trained on.
     "training.generation_0",
     "evaluation.batch",
@@ -55,6 +56,7 @@ EXTENDABLE = (
     "engine.error_budget",
     "engine.batch",
     "training.num_gpus",
+    "training.at_once",
 )
 
 
@@ -62,6 +64,7 @@ EXTENDABLE = (
 _SINCE: dict[str, Any] = {
     "training.workers": 1,
     "training.generation_0": "given",
+    "training.at_once": 1,
     "source": "last",
     "skills.tasks": ["rate", "revise"],
 }

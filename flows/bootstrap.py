@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from prefect import flow
+from prefect.task_runners import ThreadPoolTaskRunner
 
 from configs.experiment import Experiment
 from configs.loading import load
@@ -38,9 +39,15 @@ def advance(experiment: Experiment, until: int) -> Outcome:
         for seed in experiment.seeds:
             begin(context, seed)
             for index in range(1, until + 1):
-                generation(seed, index)
+                make_generation(experiment, seed, index)
             finish_seed(context, seed)
         return publish_results(context)
+
+
+def make_generation(experiment: Experiment, seed: int, index: int) -> None:
+    """Run the flow of one generation, with as many arms in training as the config allows."""
+    at_once = ThreadPoolTaskRunner(max_workers=experiment.training.at_once)
+    generation.with_options(task_runner=at_once)(seed, index)
 
 
 def finish_seed(context: RunContext, seed: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -88,6 +89,9 @@ class RunContext:
     arms: dict[int, list[ArmState]] = field(default_factory=dict)
     """Arms by seed, the control first."""
     model_calls: int = 0
+    _joining: threading.RLock = field(default_factory=threading.RLock)
+    """Held while Ray or its cluster is joined: several models may be made at once."""
+    _stages: dict[str, threading.Lock] = field(default_factory=dict)
     _pool: EnginePool | None = None
     _cluster: ClusterNodes | None = None
     _patience: Patience = field(init=False)
@@ -107,6 +111,14 @@ class RunContext:
         """A session of the run that only looks; it waits for a database that is away."""
         with opened(self.database.readers, self._patience) as session:
             yield session
+
+    @contextmanager
+    def doing(self, recipe_id: str) -> Iterator[None]:
+        """Keep a stage to oneself: of two arms that come to the same one, the second reuses it."""
+        with self._joining:
+            lock = self._stages.setdefault(recipe_id, threading.Lock())
+        with lock:
+            yield
 
     @property
     def goes_all_the_way(self) -> bool:
@@ -136,8 +148,10 @@ class RunContext:
         # Workers of a training job are started by another process, which takes a core too.
         trainers = settings.training.workers
         training = settings.training.threads * trainers + (trainers > 1)
-        cpus = settings.engine.actors * settings.engine.threads + training
-        connect(cluster_address(settings.placement.ray_address), cpus)
+        cpus = settings.engine.actors * settings.engine.threads
+        cpus += training * settings.training.at_once
+        with self._joining:
+            connect(cluster_address(settings.placement.ray_address), cpus)
 
     def cluster(self) -> ClusterNodes | None:
         """The nodes of the cluster that the run works on; None if Ray runs on this machine.
@@ -146,18 +160,21 @@ class RunContext:
             InputProblem: the cluster lets this process not in, or its nodes are not fit.
             WorkProblem: a node does not answer, or none has room for an engine.
         """
-        if self._cluster is None and cluster_address(self.experiment.placement.ray_address):
-            from workers.node_checks import ClusterNodes
+        if cluster_address(self.experiment.placement.ray_address) is None:
+            return None
+        with self._joining:
+            if self._cluster is None:
+                from workers.node_checks import ClusterNodes
 
-            self.connect_ray()
-            self._cluster = ClusterNodes(
-                self.experiment.engine,
-                self.home,
-                shared=self.store.url is None,
-                say=self.say,
-            )
-            self._note_versions(self._cluster.versions)
-        return self._cluster
+                self.connect_ray()
+                self._cluster = ClusterNodes(
+                    self.experiment.engine,
+                    self.home,
+                    shared=self.store.url is None,
+                    say=self.say,
+                )
+                self._note_versions(self._cluster.versions)
+            return self._cluster
 
     def engine_version(self) -> str:
         """Name and version of the engine that is asked: on a cluster, the nodes' one."""

@@ -30,7 +30,7 @@ from flows.context import ArmState, RunContext, current
 from flows.matching import check_matching
 from flows.publishing import publish_generation
 from flows.ratings import publish_ratings
-from flows.tasks import evaluate_corpus, evaluate_model, run_shard_group, train_model
+from flows.tasks import evaluate_corpus, make_model, run_shard_group
 from workers.assembling import Assembled, changed_documents
 from workers.records import ACTIONS
 from workers.storage import explain_full_disk
@@ -46,11 +46,10 @@ def generation(seed: int, index: int) -> None:
     rows = {arm.name: treat(context, arm, index) for arm in arms}
     # What the engine failed on leaves every arm, so that all models see the same documents.
     excluded = frozenset[str]().union(*(arm.quarantined for arm in arms))
-    for arm in arms:
-        train_model(arm.name, seed, index, excluded)
+    at_work = [make_model.submit(arm.name, seed, index, excluded) for arm in arms]
+    for each in at_work:
+        each.result()
     check_matching(context, seed, index)
-    for arm in arms:
-        evaluate_model(arm.name, seed, index)
     for arm in arms:
         if arm.name is not ArmName.CONTROL:
             decide(context, arm, index)

@@ -88,6 +88,18 @@ def perform(
         whole: whether a recorded output's bytes are still there.
         numerics: what the arithmetic depends on beside the recipe; recorded, not identity.
     """
+    with context.doing(recipe.id):
+        return _perform(context, generation, recipe, work, whole, numerics)
+
+
+def _perform(
+    context: RunContext,
+    generation: Generation,
+    recipe: Recipe,
+    work: Callable[[Stage], Finished],
+    whole: Callable[[Finished], bool],
+    numerics: Callable[[], dict[str, Any]] | None,
+) -> Finished:
     stop_if_asked()
     with context.read() as session:
         found = find_stage(session, recipe.id)

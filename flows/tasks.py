@@ -78,10 +78,11 @@ def shard_group(stage: str, recipe_id: str, shards: list[int], before: int) -> l
     return results
 
 
-@task(task_run_name="train {arm} {index}", **TASK)
-def train_model(arm: ArmName, seed: int, index: int, excluded: frozenset[str]) -> None:
-    """Train an arm's model of this generation on its corpus."""
+@task(task_run_name="model {arm} {index}", **TASK)
+def make_model(arm: ArmName, seed: int, index: int, excluded: frozenset[str]) -> None:
+    """Train an arm's model of this generation on its corpus, and evaluate it."""
     succession.train_model(current(), _arm(arm, seed), index, excluded)
+    evaluate_model(arm, seed, index)
 
 
 @task(task_run_name="evaluate {arm} {index}", **TASK)
