@@ -17,7 +17,7 @@ from typing import Annotated
 
 import typer
 
-from configs.experiment import DialoguesCorpus
+from configs.corpora import DialoguesCorpus
 from configs.loading import load
 from configs.principles import load_principles
 from configs.prompts import load_prompts

@@ -6,9 +6,9 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from configs.experiment import Section
 from configs.fingerprint import digest_of
 from configs.loading import read_yaml, shipped_file, validate
+from configs.section import Section
 
 
 class PromptFile(Section):

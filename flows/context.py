@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from sqlalchemy.orm import Session
 
-from configs.experiment import Arm as ArmName
+from configs.arms import Arm as ArmName
 from configs.experiment import Experiment
 from configs.principles import Principles
 from configs.prompts import PromptFile

@@ -11,7 +11,7 @@ from typing import Any
 
 from prefect import flow
 
-from configs.experiment import Arm as ArmName
+from configs.arms import Arm as ArmName
 from db.models import Generation
 from db.records import (
     ensure_generation,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from configs.experiment import Arm as ArmName
+from configs.arms import Arm as ArmName
 from configs.experiment import Experiment
 from configs.loading import ConfigProblem, experiment_file, load, parse
 from db.models import Experiment as ExperimentRow

@@ -8,8 +8,9 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import select
 
-from configs.experiment import REWRITING, Experiment
-from configs.experiment import Arm as ArmName
+from configs.arms import REWRITING
+from configs.arms import Arm as ArmName
+from configs.experiment import Experiment
 from db.models import Arm, Generation, Stage, StageUse
 from db.models import Experiment as ExperimentRow
 from flows.opening import home_of, open_record, record_exists, refuse_changes, resolved_config

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from configs.experiment import Arm as ArmName
+from configs.arms import Arm as ArmName
 from db import records
 from db.models import Arm, Generation
 from db.sessions import Database

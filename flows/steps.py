@@ -6,8 +6,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from configs.experiment import REWRITING, Experiment
-from configs.experiment import Arm as ArmName
+from configs.arms import REWRITING
+from configs.arms import Arm as ArmName
+from configs.experiment import Experiment
 from configs.identity import stage_settings
 from db.models import Generation, Stage
 from db.records import (

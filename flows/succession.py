@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy.orm import Session
 
-from configs.experiment import Arm as ArmName
+from configs.arms import Arm as ArmName
 from configs.identity import stage_settings
 from db.models import Generation, Stage
 from db.records import (

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from prefect import State, task
 from prefect.cache_policies import NO_CACHE
 
-from configs.experiment import Arm as ArmName
+from configs.arms import Arm as ArmName
 from db.models import Stage
 from flows import sharding, succession
 from flows.context import ArmState, current

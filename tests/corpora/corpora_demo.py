@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from configs.experiment import Corpus, CorpusOptions, FileCorpus
+from configs.corpora import Corpus, CorpusOptions, FileCorpus
 from workers.corpora.intake import ImportResult, import_corpus
 from workers.corpora.store import iterate
 from workers.problems import InputProblem

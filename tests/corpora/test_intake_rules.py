@@ -10,7 +10,7 @@ from corpora_demo import ALL, dialogues, jsonl, nothing_left, refusal, take, tex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from configs.experiment import CorpusOptions, DialoguesCorpus, MicroworldCorpus
+from configs.corpora import CorpusOptions, DialoguesCorpus, MicroworldCorpus
 from workers.corpora import store
 from workers.corpora.intake import import_corpus
 from workers.corpora.known_ids import KnownIds

@@ -9,7 +9,7 @@ from corpora_demo import dialogues, refusal, take, texts, write_lines
 from hypothesis import given
 from hypothesis import strategies as st
 
-from configs.experiment import DialoguesCorpus
+from configs.corpora import DialoguesCorpus
 from workers.corpora.drawing import draw_rows
 from workers.corpora.sources import dialogue_pairs
 from workers.corpora.store import iterate

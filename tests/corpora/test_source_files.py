@@ -12,7 +12,7 @@ from corpora_demo import jsonl, refusal, take, texts, write_lines
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from configs.experiment import FileCorpus
+from configs.corpora import FileCorpus
 from workers.corpora.row_files import read_rows
 from workers.corpora.sources import source_signature
 from workers.corpora.store import iterate

@@ -6,7 +6,7 @@ import pytest
 from corpora_demo import jsonl, refusal, take, texts, write_lines
 from huggingface_hub.errors import HfHubHTTPError
 
-from configs.experiment import DatasetsCorpus, DialoguesCorpus
+from configs.corpora import DatasetsCorpus, DialoguesCorpus
 from workers.corpora.hub import load_rows, resolved_commit
 from workers.corpora.sources import source_signature
 from workers.corpora.store import iterate

@@ -5,7 +5,7 @@ import json
 import pytest
 from corpora_demo import take
 
-from configs.experiment import MicroworldCorpus
+from configs.corpora import MicroworldCorpus
 from workers.corpora.store import iterate, open_corpus, verify_corpus
 from workers.problems import InputProblem
 

@@ -72,7 +72,7 @@ def test_no_vllm_names_the_other_engine_and_does_not_take_it(monkeypatch):
 
 
 def test_a_full_disk_stops_with_what_to_do_and_leaves_nothing_half_written(tmp_path, monkeypatch):
-    from configs.experiment import CorpusOptions, MicroworldCorpus
+    from configs.corpora import CorpusOptions, MicroworldCorpus
 
     def full(*args, **kwargs):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from configs.experiment import Arm
+from configs.arms import Arm
 from flows.context import ArmState, TrainedOn
 from flows.matching import check_matching
 from workers.problems import WorkProblem

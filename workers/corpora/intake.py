@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from configs.experiment import Corpus, CorpusOptions
+from configs.corpora import Corpus, CorpusOptions
 from workers.corpora.known_ids import KnownIds
 from workers.corpora.sources import Found, stream
 from workers.corpora.store import CorpusRef, CorpusWriter

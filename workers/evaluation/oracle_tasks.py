@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 
-from configs.experiment import MicroworldCorpus
+from configs.corpora import MicroworldCorpus
 from workers.corpora.store import CorpusRef, iterate
 from workers.evaluation.measures import Measure, auc_measure, mean_measure
 from workers.evaluation.subject import Subject

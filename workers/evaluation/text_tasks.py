@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from itertools import islice
 
-from configs.experiment import DialoguesCorpus
+from configs.corpora import DialoguesCorpus
 from workers.corpora.sources import dialogue_pairs
 from workers.corpora.store import iterate
 from workers.evaluation.measures import Measure, auc_measure, mean_measure
