@@ -40,6 +40,8 @@ EXTENDABLE = (
     "seeds",
     "arms",
     "evaluation",
+    # Those on record stay with their time; one that is added later is known as late.
+    "predictions",
     "placement",
     "corpus.path",
     "skills.path",
@@ -66,6 +68,7 @@ _SINCE: dict[str, Any] = {
     "training.generation_0": "given",
     "training.at_once": 1,
     "source": "last",
+    "predictions": [],
     "skills.tasks": ["rate", "revise"],
 }
 

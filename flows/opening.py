@@ -29,6 +29,7 @@ from db.records import (
     extend_experiment,
     find_experiment,
     finish_run,
+    record_predictions,
     register_experiment,
     require_experiment,
     set_experiment_status,
@@ -133,10 +134,21 @@ def open_run(experiment: Experiment, until: int) -> Iterator[RunContext]:
                 store=store,
             )
             _sweep(context)
+            _write_predictions_down(context)
             with _outcome(context), entered(context):
                 yield context
     finally:
         database.dispose()
+
+
+def _write_predictions_down(context: RunContext) -> None:
+    """Record what is expected, before any model is asked."""
+    settings = context.experiment
+    if not settings.predictions:
+        return
+    with context.write() as session:
+        row = require_experiment(session, settings.name)
+        record_predictions(session, row, settings.predictions, run=context.run)
 
 
 def _sweep(context: RunContext) -> None:
@@ -169,8 +181,8 @@ def resolved_config(experiment: Experiment) -> dict[str, Any]:
         "prompts": load_prompts(experiment.model.prompts).digest,
         "skills": skills.digest if skills else None,
     }
-    # Every seed starts from the one configured model, so seeds are not replicates of generation 0.
-    config["seeds_share_generation_0"] = True
+    # Where every seed starts from the one configured model, they are no replicates of generation 0.
+    config["seeds_share_generation_0"] = experiment.training.generation_0 == "given"
     return config
 
 

@@ -44,6 +44,7 @@ from db.models.measures import (
     Evaluation,
     GateDecision,
 )
+from db.models.predictions import DIRECTIONS, Prediction
 from db.models.stages import (
     SHARD_STATUSES,
     STAGE_COSTS,
@@ -57,6 +58,7 @@ from db.models.stages import (
 __all__ = [
     "ARTIFACT_KINDS",
     "COUNTED_ACTIONS",
+    "DIRECTIONS",
     "DOCUMENT_ACTIONS",
     "DOC_ID_LIMIT",
     "GATE_MODES",
@@ -89,6 +91,7 @@ __all__ = [
     "Label",
     "LabelSet",
     "Lease",
+    "Prediction",
     "PrinciplesFile",
     "PromptSet",
     "Run",

@@ -43,6 +43,7 @@ from db.records.measures import (
     record_evaluations,
     record_gate,
 )
+from db.records.predictions import Recorded, predictions_of, record_predictions
 from db.records.stages import (
     StageCosts,
     fail_stage,
@@ -58,6 +59,7 @@ __all__ = [
     "EvaluationRow",
     "GenerationFields",
     "LeaseGrant",
+    "Recorded",
     "StageCosts",
     "Subject",
     "acquire_leases",
@@ -82,10 +84,12 @@ __all__ = [
     "gates_of",
     "list_experiments",
     "list_shards",
+    "predictions_of",
     "promote",
     "record_changed_documents",
     "record_evaluations",
     "record_gate",
+    "record_predictions",
     "record_shard",
     "record_sources",
     "register_experiment",
