@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +18,7 @@ from flows.cli_database import database, gc
 from flows.cli_export import export
 from flows.cli_labels import labels, lineage_ratings
 from flows.cli_lineage import lineage
-from flows.cli_options import AsJson, Overrides, print_json
+from flows.cli_options import AsJson, Overrides, print_json, print_rows, short
 from flows.cli_verify import verify
 from flows.console import explain
 from workers.problems import InputProblem, WorkProblem
@@ -124,6 +125,46 @@ def extend(
     if not overrides:
         raise InputProblem("extend: give at least one of --generations, --seeds and --arms")
     execute(config, overrides, as_json)
+
+
+@app.command()
+def sweep(
+    config: ConfigPath,
+    grid: Annotated[
+        list[str],
+        typer.Option(
+            "--grid", metavar="A.B=V,V", help="A field and its values; may be given again."
+        ),
+    ],
+    overrides: Overrides = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check and list the points; run nothing.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run an experiment for every combination of values, each under a name of its own.
+
+    What two points share, such as generation 0 and the control, is done once. The same command goes
+    on after an interruption. Ends with 1 when a point failed; the others are run all the same.
+    """
+    from flows.sweeping import grid_of
+    from flows.sweeping import sweep as run_points
+
+    points = grid_of(config, grid, overrides or [])
+    if dry_run:
+        rows = [{"name": each.name, "settings": each.overrides[:-1]} for each in points]
+    else:
+        with interruptible():
+            from flows.bootstrap import bootstrap
+
+            ended = run_points(config, points, lambda said: typer.echo(said, err=True), bootstrap)
+        rows = [asdict(each) for each in ended]
+    if as_json:
+        print_json(rows)
+    else:
+        print_rows(list(rows[0]), [[short(value) for value in row.values()] for row in rows])
+    if any(row.get("outcome") == "failed" for row in rows):
+        raise typer.Exit(EXIT_STOPPED)
 
 
 @app.command()
