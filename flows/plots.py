@@ -16,7 +16,13 @@ from matplotlib.ticker import MaxNLocator
 from flows.summary import ACTIONS, Z_95, seeds_of
 
 # Okabe and Ito's palette: apart for every kind of colour vision.
-COLOURS = {"control": "#7f7f7f", "filter": "#E69F00", "revise": "#0072B2"}
+COLOURS = {
+    "control": "#7f7f7f",
+    "filter": "#E69F00",
+    "paraphrase": "#009E73",
+    "revise": "#0072B2",
+    "invert": "#D55E00",
+}
 ACTION_COLOURS = {
     "keep": "#c9c9c9",
     "revise": "#0072B2",
