@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from configs.experiment import (
+from configs.corpora import (
     CorpusOptions,
     DatasetsCorpus,
     DialoguesCorpus,

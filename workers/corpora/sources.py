@@ -9,13 +9,7 @@ from difflib import get_close_matches
 from itertools import islice
 from typing import Any
 
-from configs.experiment import (
-    Corpus,
-    DatasetsCorpus,
-    DialoguesCorpus,
-    FileCorpus,
-    MicroworldCorpus,
-)
+from configs.corpora import Corpus, DatasetsCorpus, DialoguesCorpus, FileCorpus, MicroworldCorpus
 from workers.corpora.drawing import draw_rows
 from workers.corpora.hub import LOCAL, load_rows, local_path, resolved_commit
 from workers.corpora.row_files import (
