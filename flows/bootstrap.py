@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
@@ -46,7 +47,7 @@ def advance(experiment: Experiment, until: int) -> Outcome:
 
 def make_generation(experiment: Experiment, seed: int, index: int) -> None:
     """Run the flow of one generation, with as many arms in training as the config allows."""
-    at_once = ThreadPoolTaskRunner(max_workers=experiment.training.at_once)
+    at_once: Any = ThreadPoolTaskRunner(max_workers=experiment.training.at_once)
     generation.with_options(task_runner=at_once)(seed, index)
 
 
