@@ -5,16 +5,10 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
-Positive = Annotated[int, Field(ge=1)]
-
-
-class Section(BaseModel):
-    """Base of every section: immutable, and closed to fields it does not declare."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+from configs.gating import Gate
+from configs.section import Positive, Section, Share
 
 
 class Arm(StrEnum):
@@ -287,25 +281,6 @@ class Evaluation(Section):
     """Use at most this many labelled pairs (dialogues only)."""
 
 
-class Gate(Section):
-    """When a generation is promoted."""
-
-    capability_metric: str = "bits_per_byte/desirable"
-    """Metric that must not be worse than the control's, item by item."""
-    higher_is_better: bool = False
-    """Direction of the capability metric."""
-    margin: Annotated[float, Field(gt=0)] = 0.02
-    """Largest acceptable loss against the control, in the metric's own unit."""
-    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
-    """Coverage of the two-sided interval."""
-    rater_metric: str = "rater/auc"
-    """Metric of the rater's skill."""
-    rater_floor: Share = 0.7
-    """Least value of the rater's skill."""
-    record_only: bool = False
-    """Record the decision and go on, whatever it is."""
-
-
 class Placement(Section):
     """Where things are. None of it changes a result, so none of it is identity."""
 
@@ -369,12 +344,12 @@ class Experiment(Section):
             raise ValueError(
                 "arms: each arm once, and `control` among them: every gate compares to it"
             )
-        if any(
-            m.startswith("oracle/") for m in (self.gate.capability_metric, self.gate.rater_metric)
-        ):
-            raise ValueError(
-                "gate: the oracle audits and does not steer; gate on bits_per_byte, rater or pairs"
-            )
+        for field, metric in self.gate.metrics().items():
+            if metric.startswith("oracle/"):
+                raise ValueError(
+                    f"gate.{field}: the oracle audits and does not steer, so {metric!r} decides "
+                    "nothing; gate on bits_per_byte, rater, pairs or a gate anchor"
+                )
         if self.corpus.kind != "microworld" and "oracle" in self.evaluation.tasks:
             raise ValueError(
                 "evaluation.tasks: `oracle` knows the truth of the microworld only; "
