@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from configs.arms import Arm
 from configs.corpora import Corpus, CorpusOptions, MicroworldCorpus
+from configs.gating import Gate
 from configs.predictions import Prediction
 from configs.section import Positive, Section, Share
 
@@ -203,25 +204,6 @@ class Evaluation(Section):
     """Use at most this many labelled pairs (dialogues only)."""
 
 
-class Gate(Section):
-    """When a generation is promoted."""
-
-    capability_metric: str = "bits_per_byte/desirable"
-    """Metric that must not be worse than the control's, item by item."""
-    higher_is_better: bool = False
-    """Direction of the capability metric."""
-    margin: Annotated[float, Field(gt=0)] = 0.02
-    """Largest acceptable loss against the control, in the metric's own unit."""
-    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
-    """Coverage of the two-sided interval."""
-    rater_metric: str = "rater/auc"
-    """Metric of the rater's skill."""
-    rater_floor: Share = 0.7
-    """Least value of the rater's skill."""
-    record_only: bool = False
-    """Record the decision and go on, whatever it is."""
-
-
 class Placement(Section):
     """Where things are. None of it changes a result, so none of it is identity."""
 
@@ -289,12 +271,12 @@ class Experiment(Section):
             raise ValueError(
                 "arms: each arm once, and `control` among them: every gate compares to it"
             )
-        if any(
-            m.startswith("oracle/") for m in (self.gate.capability_metric, self.gate.rater_metric)
-        ):
-            raise ValueError(
-                "gate: the oracle audits and does not steer; gate on bits_per_byte, rater or pairs"
-            )
+        for field, metric in self.gate.metrics().items():
+            if metric.startswith("oracle/"):
+                raise ValueError(
+                    f"gate.{field}: the oracle audits and does not steer, so {metric!r} decides "
+                    "nothing; gate on bits_per_byte, rater, pairs or a gate anchor"
+                )
         if self.corpus.kind != "microworld" and "oracle" in self.evaluation.tasks:
             raise ValueError(
                 "evaluation.tasks: `oracle` knows the truth of the microworld only; "

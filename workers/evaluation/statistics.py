@@ -29,6 +29,12 @@ def ratio_stderr(values: Sequence[float] | Floats, weights: Sequence[float] | Fl
     return float(residual.std(ddof=1) / (w.mean() * math.sqrt(len(v))))
 
 
+def influence(values: Sequence[float] | Floats, weights: Sequence[float] | Floats) -> Floats:
+    """What each item adds to the error of `ratio`, times their number; their mean is 0."""
+    v, w = np.asarray(values, float), np.asarray(weights, float)
+    return (v - ratio(v, w) * w) / w.mean()
+
+
 def auc(positives: Sequence[float], negatives: Sequence[float]) -> tuple[float, float]:
     """Area under the ROC curve and its standard error (DeLong et al. 1988).
 

@@ -1,0 +1,36 @@
+"""Whether the seeds and items at hand can decide the capability gate's margin."""
+
+from __future__ import annotations
+
+from configs.gating import Gate
+from workers.evaluation.replication import Spread, items_needed, power, seeds_needed
+
+# A smaller margin is allowed only where this power, at no deficit, is shown for it.
+SMALL_MARGIN, ENOUGH_POWER = 0.02, 0.8
+
+
+def power_warning(gate: Gate, seeds: int, items: int, spread: Spread | None = None) -> str | None:
+    """What to say of a margin that the capability gate is unlikely to decide; None where it can.
+
+    Args:
+        gate: margin, coverage and, for want of a measured one, the expected spread.
+        seeds: number of seeds.
+        items: number of items of each.
+        spread: as measured, by `spread_of` over an earlier generation.
+    """
+    assumed = spread or Spread(gate.expected_seed_sd, gate.expected_item_sd)
+    found = power(gate.margin, assumed, seeds, items, gate.confidence)
+    if found >= ENOUGH_POWER:
+        return None
+    more_seeds = seeds_needed(gate.margin, assumed, items, gate.confidence)
+    more_items = items_needed(gate.margin, assumed, seeds, gate.confidence)
+    fixes = [f"{more_seeds} seeds"] if more_seeds else []
+    fixes += [f"{more_items:,} items of each"] if more_items else []
+    unsupported = f"; a margin under {SMALL_MARGIN:g} needs that" * (gate.margin < SMALL_MARGIN)
+    return (
+        f"gate.margin: {seeds} seed{'s' * (seeds > 1)} of {items:,} items would pass a margin of "
+        f"{gate.margin:g} with power {found:.2f} when nothing is lost, not {ENOUGH_POWER:.2f}"
+        f"{unsupported} ({'measured' if spread else 'expected'} standard deviation between seeds "
+        f"{assumed.seed_sd:.2g}, between items {assumed.item_sd:.2g}). "
+        + (f"Give {' or '.join(fixes)}, or a wider margin." if fixes else "Give a wider margin.")
+    )
