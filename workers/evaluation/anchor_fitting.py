@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import MultinomialNB
+from threadpoolctl import threadpool_limits
 
 from workers.evaluation.anchor_items import AnchorRole, Labelled
 from workers.evaluation.anchors import Anchor, AnchorSettings, Family, Features
@@ -41,7 +42,7 @@ class FittedAnchor:
 def fit_anchor(
     items: Iterable[Labelled], role: AnchorRole, family: Family, field: str
 ) -> FittedAnchor:
-    """Fit an anchor; the same items in any order give the same bytes on the same machine.
+    """Fit an anchor; the same items in any order give the same bytes on one kind of machine.
 
     Four fifths of the items, by hash, fit the classifier; the rest turn its decisions into
     probabilities (Platt 1999) and say how well it tells the labels apart.
@@ -62,17 +63,18 @@ def fit_anchor(
     features, fit = FAMILIES[family]
     rows = features.rows([item.text for item in known])
     aside = np.array([int(digest[:8], 16) % CALIBRATION_SHARE == 0 for digest, _ in sorted(held)])
-    weights, intercept = fit(rows[~aside], labels[~aside])
-    decisions = rows[aside] @ weights + intercept
-    auc = _skill(decisions, labels[aside], field)
-    platt = fit_platt(decisions, labels[aside].tolist())
+    # More threads sum in another order, and the anchor's last bits and its id would be others.
+    with threadpool_limits(1):
+        weights, intercept = fit(rows[~aside], labels[~aside])
+        decisions = rows[aside] @ weights + intercept
+        auc = _skill(decisions, labels[aside], field)
+        platt = fit_platt(decisions, labels[aside].tolist())
     settings = AnchorSettings(role, family, features, len(known), _digest_of(sorted(held)), VERSION)
     anchor = Anchor(settings, weights * platt.slope, platt.slope * intercept + platt.intercept)
     return FittedAnchor(anchor, auc, frozenset(digest for digest, _ in held))
 
 
 def _logistic(rows: Any, labels: Any) -> tuple[Floats, float]:
-    # liblinear runs on one thread, so that its sums always go the same way.
     fitted = LogisticRegression(C=10.0, solver="liblinear", random_state=0).fit(rows, labels)
     return fitted.coef_[0].astype(np.float64), float(fitted.intercept_[0])
 
