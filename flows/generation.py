@@ -31,6 +31,7 @@ from flows.publishing import publish_generation
 from flows.ratings import publish_ratings
 from flows.tasks import evaluate_corpus, evaluate_model, run_shard_group, train_model
 from workers.assembling import Assembled, changed_documents
+from workers.interrupting import heard_again
 from workers.records import ACTIONS
 from workers.storage import explain_full_disk
 
@@ -38,6 +39,7 @@ Rows = Iterable[dict[str, Any]]
 
 
 @flow(name="generation", flow_run_name="seed-{seed}-generation-{index}")
+@heard_again()
 def generation(seed: int, index: int) -> None:
     """Make generation `index` of every arm that goes on, out of generation `index` - 1."""
     context = current()
