@@ -32,6 +32,7 @@ from flows.publishing import publish_generation
 from flows.ratings import publish_ratings
 from flows.tasks import evaluate_corpus, make_model, run_shard_group
 from workers.assembling import Assembled, changed_documents
+from workers.interrupting import heard_again
 from workers.records import ACTIONS
 from workers.storage import explain_full_disk
 
@@ -39,6 +40,7 @@ Rows = Iterable[dict[str, Any]]
 
 
 @flow(name="generation", flow_run_name="seed-{seed}-generation-{index}")
+@heard_again()
 def generation(seed: int, index: int) -> None:
     """Make generation `index` of every arm that goes on, out of generation `index` - 1."""
     context = current()

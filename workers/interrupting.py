@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 _requests = 0
+_signals: Sequence[signal.Signals] = ()
 _deadline: float | None = None
 
 
@@ -35,17 +36,31 @@ def heard(
         signals: Ctrl-C; SIGTERM too where a run is stopped by a program.
         limit_s: seconds after which the block is to stop, at the next step too.
     """
-    global _requests, _deadline
-    _requests = 0
+    global _requests, _signals, _deadline
+    _requests, _signals = 0, signals
     _deadline = time.monotonic() + limit_s if limit_s is not None else None
     before = {number: signal.signal(number, _note) for number in signals}
     try:
         yield
     finally:
-        _deadline = None
+        _signals, _deadline = (), None
         # Once it was heard, the process is on its way out, and another one has nothing to add.
         for number, handler in before.items():
             signal.signal(number, signal.SIG_IGN if _requests else handler)
+
+
+@contextmanager
+def heard_again() -> Iterator[None]:
+    """Note the signals of `heard`, around this one, where a library has taken them for itself.
+
+    Prefect does so in each flow, a flow within a flow too, and raises them where they fall.
+    """
+    before = {number: signal.signal(number, _note) for number in _signals}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def asked_to_stop() -> bool:
