@@ -188,7 +188,7 @@ class Skills(Section):
 class Evaluation(Section):
     """What is measured on every model and corpus."""
 
-    tasks: tuple[Literal["bits_per_byte", "rater", "pairs", "oracle"], ...] = (
+    tasks: tuple[Literal["bits_per_byte", "rater", "pairs", "oracle", "collapse"], ...] = (
         "bits_per_byte",
         "rater",
         "oracle",
@@ -284,6 +284,10 @@ class Experiment(Section):
             )
         self._arms_can_be_made()
         self._predictions_can_be_judged()
+        if self.gate.collapse_bounds and "collapse" not in self.evaluation.tasks:
+            raise ValueError(
+                "gate.collapse_bounds: nothing measures them; add `collapse` to evaluation.tasks"
+            )
         low, high = self.acceptance.length_ratio
         if not 0 < low <= 1 <= high:
             raise ValueError("acceptance.length_ratio: needs 0 < least <= 1 <= most")

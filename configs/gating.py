@@ -58,11 +58,10 @@ class Gate(Section):
     anchor_room: Share = 0.05
     """An anchor's score this close under its ceiling has no room to rise, and the Goodhart rule
     rests. The ceiling is its mean over held-out desirable documents, or 1 without labels."""
-    collapse_bounds: dict[str, ChangeBounds] = Field(
-        default={"collapse/corpus/compression_ratio": (-0.1, 0.1)}
-    )
-    """By metric, how far it may fall and rise relative to corpus 0. Both ways count: a corpus that
-    repeats itself compresses better, one that dissolves into a jumble of words compresses worse."""
+    collapse_bounds: dict[str, ChangeBounds] = Field(default={})
+    """By metric of the evaluation `collapse`, how far it may fall and rise relative to corpus 0,
+    such as collapse/corpus/compression_ratio: [-0.1, 0.1]. Both ways count: a corpus that repeats
+    itself compresses better, one that dissolves into a jumble of words compresses worse."""
     record_only: bool = False
     """Record the decision and go on, whatever it is."""
 

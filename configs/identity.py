@@ -69,6 +69,11 @@ _SINCE: dict[str, Any] = {
     "training.at_once": 1,
     "source": "last",
     "predictions": [],
+    "gate.expected_seed_sd": 0.004,
+    "gate.expected_item_sd": 0.018,
+    "gate.anchor_min_gain": 0.0,
+    "gate.goodhart_min_gain": 0.01,
+    "gate.anchor_room": 0.05,
     "skills.tasks": ["rate", "revise"],
 }
 

@@ -17,9 +17,10 @@ from configs.loading import load
 from db.records import set_arm_status
 from flows.beginnings import begin
 from flows.context import RunContext
+from flows.deciding import decide
 from flows.generation import generation
 from flows.opening import open_run
-from flows.publishing import Outcome, publish_results
+from flows.publishing import Outcome, publish_generation, publish_results
 
 
 @flow(name="bootstrap", flow_run_name="{config}", persist_result=False)
@@ -39,8 +40,12 @@ def advance(experiment: Experiment, until: int) -> Outcome:
     with open_run(experiment, until) as context:
         for seed in experiment.seeds:
             begin(context, seed)
-            for index in range(1, until + 1):
+        for index in range(1, until + 1):
+            for seed in experiment.seeds:
                 make_generation(experiment, seed, index)
+            decide(context, index)
+            publish_generation(context, index)
+        for seed in experiment.seeds:
             finish_seed(context, seed)
         return publish_results(context)
 

@@ -1,4 +1,4 @@
-"""One generation of one seed: treat each arm's corpus, train, evaluate, decide."""
+"""One generation of one seed: treat each arm's corpus, train, evaluate."""
 
 from __future__ import annotations
 
@@ -15,20 +15,14 @@ from configs.arms import Arm as ArmName
 from db.models import Generation
 from db.records import (
     ensure_generation,
-    evaluations_of,
-    find_checkpoint,
     find_corpus_version,
     find_stage,
-    promote,
     record_changed_documents,
-    record_gate,
-    set_arm_status,
     set_generation,
 )
-from flows import gates, steps
+from flows import steps
 from flows.context import ArmState, RunContext, current
 from flows.matching import check_matching
-from flows.publishing import publish_generation
 from flows.ratings import publish_ratings
 from flows.tasks import evaluate_corpus, make_model, run_shard_group
 from workers.assembling import Assembled, changed_documents
@@ -52,12 +46,9 @@ def generation(seed: int, index: int) -> None:
     for each in at_work:
         each.result()
     check_matching(context, seed, index)
-    for arm in arms:
-        if arm.name is not ArmName.CONTROL:
-            decide(context, arm, index)
-        with context.write() as session:
+    with context.write() as session:
+        for arm in arms:
             set_generation(session, rows[arm.name], status="finished")
-    publish_generation(context, seed, index)
 
 
 def treat(context: RunContext, arm: ArmState, index: int) -> Generation:
@@ -152,51 +143,3 @@ def _set_aside(home: Path, rows: Rows) -> Iterator[Rows]:
 def _say_counts(context: RunContext, made: Assembled) -> None:
     said = ", ".join(f"{count:,} {action}" for action, count in made.counts.items() if count)
     context.reporter.step(f"  corpus {made.corpus.id[:12]}: {said}")
-
-
-def decide(context: RunContext, arm: ArmState, index: int) -> None:
-    """Promote the generation, stop its arm, or go on undecided, as the gates say."""
-    settings = context.experiment.gate
-    control = context.arms[arm.seed][0]
-    decisions = [
-        gates.capability(settings, arm.evaluations[index], control.evaluations[index]),
-        gates.rater(settings, _metric(context, arm, settings.rater_metric)),
-    ]
-    outcome = gates.verdict(decisions)
-    with context.write() as session:
-        row = ensure_generation(session, arm.row, index)
-        for decision in decisions:
-            record_gate(
-                session,
-                row,
-                decision.gate,
-                decision.outcome,
-                mode="record_only" if settings.record_only else "enforce",
-                value=decision.value,
-                lower=decision.lower,
-                upper=decision.upper,
-                bound=decision.bound,
-                interval_over="items",
-                n=decision.n,
-                reason=decision.reason,
-                run=context.run,
-            )
-        # Gates are read on what inversion made too; it is promoted by nobody.
-        if outcome == "pass" and arm.name is not ArmName.INVERT:
-            promote(session, arm.row, row)
-        elif outcome == "fail" and not settings.record_only:
-            arm.stopped = True
-            set_arm_status(session, arm.row, "stopped")
-    for decision in decisions:
-        context.reporter.step(f"  gate {decision.gate}: {decision.outcome} ({decision.reason})")
-
-
-def _metric(context: RunContext, arm: ArmState, name: str) -> gates.Metric:
-    with context.read() as session:
-        checkpoint = find_checkpoint(session, arm.checkpoints[-1].id)
-        rows = evaluations_of(session, checkpoint, variant="") if checkpoint else []
-    recipe = arm.evaluations[-1].name
-    found = [row for row in rows if row.metric == name and row.recipe_id == recipe]
-    if not found:
-        return gates.Metric(None, None, 0)
-    return gates.Metric(found[-1].value, found[-1].stderr, found[-1].n)

@@ -53,9 +53,9 @@ def standing(context: RunContext) -> dict[str, Any]:
         return status(session, context.experiment.name)[0]
 
 
-def publish_generation(context: RunContext, seed: int, index: int) -> None:
+def publish_generation(context: RunContext, index: int) -> None:
     """Show how the experiment stands after a generation: each key keeps its earlier versions."""
-    after = f"after generation {index} of seed {seed}"
+    after = f"after generation {index}"
     found = standing(context)
     report = _write_report(context)
     create_table_artifact(
@@ -72,11 +72,10 @@ def publish_generation(context: RunContext, seed: int, index: int) -> None:
         link=_address(report), key=artifact_key(context, "report"), description=f"Report {after}"
     )
     seeds, last = context.experiment.seeds, context.until
-    total, done = len(seeds) * last, seeds.index(seed) * last + index
     create_progress_artifact(
-        progress=100.0 * done / total,
+        progress=100.0 * index / last,
         key=artifact_key(context, "progress"),
-        description=f"{done} of {total} generations over {len(seeds)} seeds",
+        description=f"{index} of {last} generations of {len(seeds)} seeds",
     )
 
 

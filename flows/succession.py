@@ -30,7 +30,13 @@ from flows.context import ArmState, RunContext, TrainedOn
 from flows.stages import Finished, Recipe, costs, numerics_class, perform
 from workers.checkpoints import CheckpointRef, open_checkpoint
 from workers.corpora.sources import source_signature
-from workers.evaluation.census import CorpusCensus, corpus_census, training_census
+from workers.evaluation.census import (
+    CorpusCensus,
+    collapse_census,
+    corpus_census,
+    training_census,
+)
+from workers.evaluation.collapse import VERSION as COLLAPSE
 from workers.evaluation.items import ITEMS_FILE
 from workers.interrupting import stop_if_asked
 from workers.mixing import MixSpec
@@ -320,19 +326,26 @@ def _world(context: RunContext) -> dict[str, Any]:
 
 
 def evaluate_corpus(context: RunContext, arm: ArmState, index: int) -> None:
-    """Count the true misaligned share of an arm's newest corpus, where the truth is known."""
-    if "oracle" not in context.experiment.evaluation.tasks:
+    """Measure an arm's corpus: its true misaligned share, where that is known, and collapse."""
+    corpus, first = arm.corpora[index], arm.corpora[0]
+    tasks = context.experiment.evaluation.tasks
+    counts: list[tuple[dict[str, Any], Callable[[], list[MetricRow]]]] = []
+    if "oracle" in tasks:
+        census = CorpusCensus(((corpus, None),), store=context.store)
+        counts.append(({"corpus": corpus.id}, partial(corpus_census, census)))
+    if "collapse" in tasks:
+        # Of the world's few words none is rare; runs of three are.
+        order = 3 if context.experiment.corpus.kind == "microworld" else 1
+        inputs = {"corpus": corpus.id, "corpus0": first.id, "order": order, "collapse": COLLAPSE}
+        counts.append((inputs, partial(collapse_census, corpus, first, order, context.store)))
+    if not counts:
         return
-    corpus = arm.corpora[index]
     with context.write() as session:
         row = ensure_generation(session, arm.row, index)
-    _census(
-        context,
-        row,
-        {"corpus": corpus.id},
-        partial(corpus_census, CorpusCensus(((corpus, None),), store=context.store)),
-        lambda session: find_corpus_version(session, corpus.id),
-    )
+    for inputs, count in counts:
+        _census(
+            context, row, inputs, count, lambda session: find_corpus_version(session, corpus.id)
+        )
 
 
 def _census_of_training(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from workers.corpora.store import CorpusRef
+from workers.corpora.store import CorpusRef, iterate
+from workers.evaluation.collapse import corpus_collapse
+from workers.evaluation.tail_vocabulary import rare_words
 from workers.mixing import iterate_mix, open_mix, pool_name
 from workers.records import MetricRow
 from workers.sharing import MOUNTED, SharedStore
@@ -32,6 +34,26 @@ def corpus_census(census: CorpusCensus) -> list[MetricRow]:
 
     census.fetch()
     return [corpus_share(corpus) for corpus, _ in census.parts]
+
+
+def collapse_census(
+    corpus: CorpusRef, first: CorpusRef, order: int, store: SharedStore
+) -> list[MetricRow]:
+    """Measures of how much a corpus repeats itself, and of what it lost of corpus 0's tail.
+
+    Args:
+        corpus: what is measured.
+        first: corpus 0.
+        order: length of the runs of words of which the tail is made.
+        store: where a node fetches what it lacks.
+    """
+    for each in (corpus, first):
+        store.fetch_folder(each.uri)
+    rare = rare_words((document.text for document in iterate(first)), order=order)
+    found = corpus_collapse(
+        lambda: ((document.doc_id, document.text) for document in iterate(corpus)), rare
+    )
+    return [measure.row for measure in found]
 
 
 def training_census(census: CorpusCensus) -> list[MetricRow]:
