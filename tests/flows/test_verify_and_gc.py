@@ -91,7 +91,8 @@ def write_mix(home: Path, recipe: str) -> dict[str, Any]:
     rows = [MixRow(f"doc-{n}", n == 1, 0, 0, (n, 7, 9)) for n in range(3)]
     digest = hashlib.sha256()
     for row in rows:
-        digest.update(f"{row.doc_id}|{row.real}|{row.epoch}|3|".encode())
+        pool = "real" if row.real else "corpus"
+        digest.update(f"{row.doc_id}|{pool}|{row.epoch}|3|".encode())
         digest.update(array("i", row.input_ids).tobytes())
     shards = ["mix-00000.parquet", "mix-00001.parquet"]
     for name, some in zip(shards, (rows[:2], rows[2:]), strict=True):
