@@ -154,6 +154,9 @@ def _train(
         "prompts": context.prompt_file.digest,
         "seed": seed,
     }
+    if mix is not None and settings.mix.mode != "replace":
+        # They follow from the generation, which is no setting.
+        inputs["shares"] = {pool.name: pool.tokens for pool in mix.pools}
     if reinitialise and settings.training.init != "scratch":
         inputs["reinitialise"] = True
     recipe = Recipe("train", stage_settings(settings, "train"), inputs)
@@ -236,7 +239,8 @@ def _record_checkpoints(
 ) -> None:
     """Record the trained model and, where its training had two stages, the one between them."""
     parent = find_checkpoint(session, recipe.inputs["checkpoint"])
-    read = (("trained_on", recipe.inputs["corpus"]), ("mixed_from", recipe.inputs["corpus0"]))
+    mixed = (recipe.inputs["corpus0"], *recipe.inputs["earlier"])
+    read = (("trained_on", recipe.inputs["corpus"]), *(("mixed_from", each) for each in mixed))
     for each in (made.corpus_stage, made.checkpoint):
         if each is None:
             continue

@@ -71,7 +71,8 @@ def evaluate(
     subjects = [(spec.checkpoint, "")]
     if spec.corpus_stage is not None:
         subjects.append((spec.corpus_stage, CORPUS_STAGE))
-    names = {"": spec.experiment.evaluation.tasks}
+    # What is measured on corpora alone is none of a model's tasks.
+    names = {"": tuple(name for name in spec.experiment.evaluation.tasks if name in TASKS)}
     names[CORPUS_STAGE] = tuple(name for name in names[""] if name in CORPUS_STAGE_TASKS)
     total, done = sum(len(names[variant]) for _, variant in subjects), 0
     measures: list[Measure] = []
