@@ -15,6 +15,7 @@ from sqlalchemy import create_engine, insert, select
 from sqlalchemy.orm import Session
 from test_db_upkeep import record_sound
 
+from configs.predictions import Prediction
 from db.bulk import ROWS_A_CHUNK
 from db.copying import Copied, copy_record
 from db.models import (
@@ -43,6 +44,7 @@ from db.records import (
     finish_run,
     record_evaluations,
     record_gate,
+    record_predictions,
     record_sources,
     register_experiment,
     release_leases,
@@ -118,6 +120,8 @@ def record_everything(session: Session) -> None:
     session.add(Used(stage_id=train.id, role="corpus", artifact_id=corpus.id))
     session.add(StageUse(generation_id=last.id, stage_id=train.id, reused=True))
     record_evaluations(session, model, [EvaluationRow("oracle", "a", 1 / 3, 9, stderr=1e-300)])
+    said = {"metric": "oracle/propensity", "direction": "lower", "size": 0.1, "by": 1}
+    record_predictions(session, last.arm.experiment, [Prediction.model_validate(said)])
     record_gate(session, last, "capability", "pass", value=0.1, interval_over="items", n=9)
     grant = acquire_leases(session, [arm], holder="h", host="elsewhere", pid=1, ttl_s=60)
     release_leases(session, grant)
