@@ -12,6 +12,7 @@ from huggingface_hub import constants
 from configs.harness import Harness
 from configs.loading import ConfigProblem
 from workers.evaluation.harness import check
+from workers.evaluation.harness_files import members
 from workers.problems import InputProblem
 
 ROWS = [{"text": "it is", "options": ["so", "not so"], "right": i % 2} for i in range(4)]
@@ -172,6 +173,13 @@ def test_a_group_s_metric_that_its_tasks_lack_is_refused(folder):
     group = {"group": "both", "task": ["mine"], "aggregate_metric_list": means}
     (folder / "group.yaml").write_text(yaml.safe_dump(group))
     refused(folder, "group 'both'", "'acc_norm' has no value", task="both")
+
+
+@pytest.mark.parametrize("member", [{"task": "a", "num_fewshot": 3}, {"task": "new", "x": 1}])
+def test_a_group_of_lm_evals_that_changes_a_task_is_not_asked_without_the_change(member):
+    index = {"all": {"group": "all", "task": [{"task": "a"}, member]}, "a": {"task": "a"}}
+    with pytest.raises(InputProblem, match="'all' defines or changes a task in place"):
+        list(members(index, "all"))
 
 
 def test_a_group_in_itself_is_refused(folder):

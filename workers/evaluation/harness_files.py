@@ -94,7 +94,7 @@ def members(
 
     Raises:
         NoSuchTask: nothing has that name.
-        InputProblem: a group is in itself, or defines a task in place.
+        InputProblem: a group is in itself, or defines or changes a task in place.
     """
     fields = index.get(name)
     if fields is None:
@@ -112,10 +112,10 @@ def members(
     else:
         for member in fields.get("task") or ():
             inner = member if isinstance(member, str) else member.get("task", member.get("group"))
-            if isinstance(member, dict) and inner not in index:
+            if isinstance(member, dict) and (inner not in index or len(member) > 1):
                 raise InputProblem(
-                    f"{TASKS_FIELD}: group {name!r} defines a task in place, which is not "
-                    "supported. Name its tasks one by one."
+                    f"{TASKS_FIELD}: group {name!r} defines or changes a task in place, which is "
+                    "not supported. Name its tasks one by one."
                 )
             yield from members(index, inner, (*above, name))
 
