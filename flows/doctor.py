@@ -88,7 +88,9 @@ def evaluation_tasks() -> list[tuple[str, str, str]]:
     from workers.evaluation.suite import TASKS
 
     corpora = {"bits_per_byte": "any with held-out documents", "pairs": "dialogues",
-               "rater": "held-out documents with labels", "oracle": "microworld"}  # fmt: skip
+               "rater": "held-out documents with labels", "oracle": "microworld",
+               "harness": "any; evaluation.harness.tasks says which: blimp, ai_risk, held_out, "
+                          "plain_text, lm-eval's own or yours"}  # fmt: skip
     said = {name: (task.__doc__ or "").strip().splitlines()[0] for name, task in TASKS.items()}
     return [(name, said[name], corpora[name]) for name in TASKS]
 
