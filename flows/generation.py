@@ -42,13 +42,26 @@ def generation(seed: int, index: int) -> None:
     rows = {arm.name: treat(context, arm, index) for arm in arms}
     # What the engine failed on leaves every arm, so that all models see the same documents.
     excluded = frozenset[str]().union(*(arm.quarantined for arm in arms))
-    at_work = [make_model.submit(arm.name, seed, index, excluded) for arm in arms]
-    for each in at_work:
-        each.result()
+    _make_models(context, arms, index, excluded)
     check_matching(context, seed, index)
     with context.write() as session:
         for arm in arms:
             set_generation(session, rows[arm.name], status="finished")
+
+
+def _make_models(
+    context: RunContext, arms: list[ArmState], index: int, excluded: frozenset[str]
+) -> None:
+    """Train and evaluate each arm's model, as many at a time as `training.at_once` says."""
+    if context.experiment.training.at_once == 1:
+        for arm in arms:
+            make_model(arm.name, arm.seed, index, excluded)
+        return
+    # Ray's processes end with the thread that started them, so it is not one of the tasks'.
+    context.connect_ray()
+    at_work = [make_model.submit(arm.name, arm.seed, index, excluded) for arm in arms]
+    for each in at_work:
+        each.result()
 
 
 def treat(context: RunContext, arm: ArmState, index: int) -> Generation:

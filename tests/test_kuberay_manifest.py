@@ -200,6 +200,14 @@ def test_the_environment_is_that_of_compose(name: str) -> None:
     assert all(f"`{key}`" in documented for key in OTHER_VALUES)
 
 
+def test_the_webhooks_address_is_a_secret_of_the_one_pod_that_calls_it() -> None:
+    told = {name: container(pod).get("envFrom") for name, pod in PODS.items()}
+    secret = {"secretRef": {"name": "palimpsest-webhook", "optional": True}}
+    assert {name: each for name, each in told.items() if each} == {"prefect-worker": [secret]}
+    assert "PALIMPSEST_WEBHOOK" in COMPOSE["services"]["prefect-worker"]["environment"]
+    assert "PALIMPSEST_WEBHOOK" not in SETTINGS
+
+
 @pytest.mark.parametrize("name", ["prefect-worker", "cpu", "gpu"])
 def test_each_pod_reads_the_secrets_that_its_service_reads(name: str) -> None:
     [volume] = [each for each in PODS[name]["volumes"] if each["name"] == "secrets"]
