@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from configs.experiment import Experiment
@@ -92,7 +92,7 @@ def stage_settings(experiment: Experiment, stage: str) -> dict[str, Any]:
     return settings
 
 
-def _drop(settings: dict[str, Any], path: list[str]) -> None:
+def _drop(settings: dict[str, Any], path: Sequence[str]) -> None:
     """Take a field out, where it is there."""
     *sections, name = path
     here: Any = settings
