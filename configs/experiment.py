@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from configs.arms import Arm
 from configs.corpora import Corpus, CorpusOptions, MicroworldCorpus
 from configs.gating import Gate
+from configs.harness import Harness
 from configs.predictions import Prediction
 from configs.section import Positive, Section, Share
 
@@ -188,7 +189,9 @@ class Skills(Section):
 class Evaluation(Section):
     """What is measured on every model and corpus."""
 
-    tasks: tuple[Literal["bits_per_byte", "rater", "pairs", "oracle", "collapse"], ...] = (
+    tasks: tuple[
+        Literal["bits_per_byte", "rater", "pairs", "oracle", "collapse", "harness"], ...
+    ] = (
         "bits_per_byte",
         "rater",
         "oracle",
@@ -202,6 +205,8 @@ class Evaluation(Section):
     """Sequences scored at once."""
     pairs_limit: Positive | None = None
     """Use at most this many labelled pairs (dialogues only)."""
+    harness: Harness = Harness()
+    """What the evaluation `harness` asks."""
 
 
 class Placement(Section):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from configs.experiment import Experiment
@@ -31,6 +31,10 @@ PLACEMENT = (
     # What it makes enters by what a generation 0 was trained on.
     "training.generation_0",
     "evaluation.batch",
+    "evaluation.harness.batch",
+    # What their files hold is in the recipe by content.
+    "evaluation.harness.data",
+    "evaluation.harness.task_files",
     "corpus.path",
 )
 # What may change between runs of one experiment without forking it. Contents behind a path are
@@ -82,10 +86,20 @@ def stage_settings(experiment: Experiment, stage: str) -> dict[str, Any]:
     """The settings on which a stage's result depends, by field name."""
     settings = {field: plain(_get(experiment, field)) for field in STAGE_FIELDS[stage]}
     for field in PLACEMENT:
-        section, _, name = field.partition(".")
-        if section in settings:
-            settings[section] = {k: v for k, v in settings[section].items() if k != name}
+        _drop(settings, field.split("."))
+    if "harness" not in experiment.evaluation.tasks:
+        _drop(settings, ["evaluation", "harness"])
     return settings
+
+
+def _drop(settings: dict[str, Any], path: Sequence[str]) -> None:
+    """Take a field out, where it is there."""
+    *sections, name = path
+    here: Any = settings
+    for section in sections:
+        here = here.get(section, {}) if isinstance(here, dict) else {}
+    if isinstance(here, dict):
+        here.pop(name, None)
 
 
 def stage_fingerprints(experiment: Experiment) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Commands that look: status, compare, report and doctor."""
+"""Commands that look: status, compare, predictions, report and doctor."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ def add_to(app: typer.Typer) -> None:
     """Add these commands to the application."""
     app.command()(status)
     app.command()(compare)
+    app.command()(predictions)
     app.command()(report)
     app.command()(doctor)
 
@@ -62,6 +63,48 @@ def compare(
     with record(home) as database, database.readers() as session:
         compared = ask(session, left, right, home)
     print_json(compared) if as_json else print_whole(compare_table(compared))
+
+
+def predictions(
+    experiment: Annotated[str, typer.Argument(help="Name of the experiment.")],
+    as_json: AsJson = False,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Judge what the config predicted: the difference to the control, hit or miss, and how surely.
+
+    A prediction is late if a model had been asked or made before it was written down.
+    """
+    from flows.predicting import as_rows, judge_all
+
+    with record(home) as database, database.readers() as session:
+        judged = judge_all(session, experiment)
+    if as_json:
+        print_json(as_rows(judged))
+        return
+    print_rows(
+        ("metric", "arm", "predicted", "by", "difference", "outcome", "sure", "late"),
+        [
+            (
+                each.metric,
+                each.arm,
+                f"{each.direction} {each.size:g}",
+                each.by,
+                difference_said(each.value, each.lower, each.upper),
+                each.outcome,
+                "yes" if each.sure else "no",
+                "yes" if each.late else "",
+            )
+            for each in judged
+        ],
+    )
+
+
+def difference_said(value: float | None, lower: float | None, upper: float | None) -> str:
+    """A difference with its interval, as far as there are any."""
+    if value is None:
+        return ""
+    interval = "" if lower is None or upper is None else f" [{lower:+.3f}, {upper:+.3f}]"
+    return f"{value:+.3f}{interval}"
 
 
 def report(

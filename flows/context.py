@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 from sqlalchemy.orm import Session
@@ -82,6 +82,8 @@ class RunContext:
     """The generation that this run goes to; the experiment may have more."""
     store: SharedStore = MOUNTED
     """What every node can read."""
+    harness: Mapping[str, Any] | None = None
+    """What the evaluation `harness` asks, by content; None where it is not asked."""
     admitted: CheckpointRef | None = None
     """The configured model, once it is checked."""
     held_out: dict[int, CorpusRef | None] = field(default_factory=dict)

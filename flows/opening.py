@@ -111,6 +111,7 @@ def open_run(experiment: Experiment, until: int) -> Iterator[RunContext]:
     principles = load_principles(experiment.principles)
     prompt_file = load_prompts(experiment.model.prompts)
     skills = load_skills(experiment.skills)
+    harness = _checked_harness(experiment)
     database = open_record(experiment, home)
     try:
         config = resolved_config(experiment)
@@ -132,6 +133,7 @@ def open_run(experiment: Experiment, until: int) -> Iterator[RunContext]:
                 reporter=Reporter(),
                 until=until,
                 store=store,
+                harness=harness,
             )
             _sweep(context)
             _write_predictions_down(context)
@@ -139,6 +141,21 @@ def open_run(experiment: Experiment, until: int) -> Iterator[RunContext]:
                 yield context
     finally:
         database.dispose()
+
+
+def _checked_harness(experiment: Experiment) -> dict[str, Any] | None:
+    """Signature of what the evaluation `harness` asks, once all of it is known to be usable.
+
+    Raises:
+        InputProblem: a task, its file or its data cannot be used.
+    """
+    if "harness" not in experiment.evaluation.tasks:
+        return None
+    # Imported here: the harness takes seconds to import, and few runs ask it.
+    from workers.evaluation.harness import check
+
+    held_out = experiment.intake.held_out_share > 0
+    return check(experiment.evaluation.harness, held_out=held_out).signature()
 
 
 def _write_predictions_down(context: RunContext) -> None:

@@ -322,11 +322,12 @@ def _corpus_stage(context: RunContext, recipe_id: str | None) -> CheckpointRef |
 def _world(context: RunContext) -> dict[str, Any]:
     """What evaluation items are drawn from, beside the held-out documents."""
     corpus = context.experiment.corpus
+    asked = {"harness": context.harness} if context.harness is not None else {}
     if corpus.kind == "microworld":
-        return {"misaligned_share": corpus.misaligned_share}
+        return {"misaligned_share": corpus.misaligned_share, **asked}
     if corpus.kind == "dialogues" and "pairs" in context.experiment.evaluation.tasks:
-        return {"pairs": source_signature(corpus, 0)}
-    return {}
+        return {"pairs": source_signature(corpus, 0), **asked}
+    return asked
 
 
 def evaluate_corpus(context: RunContext, arm: ArmState, index: int) -> None:

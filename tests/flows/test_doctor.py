@@ -259,5 +259,7 @@ def test_the_worst_status_decides():
 
 def test_every_evaluation_says_what_it_measures():
     found = doctor.evaluation_tasks()
-    assert {name for name, _, _ in found} == {"bits_per_byte", "rater", "pairs", "oracle"}
+    assert {name for name, _, _ in found} == {
+        "bits_per_byte", "rater", "pairs", "oracle", "harness"
+    }  # fmt: skip
     assert all(measures and corpora for _, measures, corpora in found)

@@ -11,6 +11,9 @@ from transformers import AutoModelForCausalLM, GenerationConfig
 
 from workers.engines.interface import EngineSpec, Reply, Sampling, Usage
 
+LOGITS = 2**28
+"""Most numbers in the logits that are held at once, where tokens are scored: 1 GiB of float32."""
+
 
 class TransformersEngine:
     """A transformers model in this process, on the GPU if there is one."""
@@ -63,6 +66,39 @@ class TransformersEngine:
         return rows
 
     @torch.inference_mode()
+    def continuation_scores(
+        self, sequences: Sequence[Sequence[int]], lengths: Sequence[int]
+    ) -> list[tuple[list[float], bool]]:
+        """Score the last tokens of sequences, given those before them.
+
+        Args:
+            sequences: token ids, one more than the model reads: the last one is only scored.
+            lengths: how many of each sequence's last tokens are scored; at least 1, and not all.
+
+        Returns:
+            Log-probabilities in nats, and whether each of those tokens is the likeliest.
+        """
+        rows: list[tuple[list[float], bool]] = [([], True)] * len(sequences)
+        all_starts = [len(row) - 1 - length for row, length in zip(sequences, lengths, strict=True)]
+        most = max(map(len, sequences), default=1) - min(all_starts, default=0)
+        size = LOGITS // (most * self.model.config.get_text_config().vocab_size)
+        for chosen in self._batches(sequences, max(1, min(size, self._batch))):
+            ids = self._right_padded([sequences[i][:-1] for i in chosen])
+            starts = [all_starts[i] for i in chosen]
+            kept = ids.shape[1] - min(starts)
+            logits = self.model(input_ids=ids, use_cache=False, logits_to_keep=kept).logits
+            # A model that does not know the argument gives the logits of every position.
+            logits = logits[:, -kept:]
+            for row, (i, start) in enumerate(zip(chosen, starts, strict=True)):
+                first = start - min(starts)
+                found = logits[row, first : first + lengths[i]].float().log_softmax(-1)
+                scored = torch.tensor(list(sequences[i][-lengths[i] :]), device=self.device)
+                likeliest = bool((found.argmax(-1) == scored).all())
+                rows[i] = found.gather(1, scored[:, None])[:, 0].tolist(), likeliest
+        self._count(sequences, 0)
+        return rows
+
+    @torch.inference_mode()
     def generate(self, prompts: Sequence[Sequence[int]], sampling: Sampling) -> list[Reply]:
         """Replies in the prompts' order; sampled ones are drawn one by one, each from its seed."""
         drawn = sampling.temperature > 0
@@ -96,15 +132,18 @@ class TransformersEngine:
 
     @torch.inference_mode()
     def _hidden(self, sequences: Sequence[Sequence[int]]) -> torch.Tensor:
-        # Right padding under causal attention never reaches a real token, so no mask is needed.
-        width = max(len(sequence) for sequence in sequences)
-        rows = [list(sequence) + [0] * (width - len(sequence)) for sequence in sequences]
-        ids = torch.tensor(rows, device=self.device)
+        ids = self._right_padded(sequences)
         return self.model.base_model(input_ids=ids, use_cache=False).last_hidden_state
 
     @torch.inference_mode()
     def _log_softmax(self, hidden: torch.Tensor) -> torch.Tensor:
         return self.model.get_output_embeddings()(hidden).float().log_softmax(-1)
+
+    def _right_padded(self, sequences: Sequence[Sequence[int]]) -> torch.Tensor:
+        # Right padding under causal attention never reaches a real token, so no mask is needed.
+        width = max(len(sequence) for sequence in sequences)
+        rows = [list(sequence) + [0] * (width - len(sequence)) for sequence in sequences]
+        return torch.tensor(rows, device=self.device)
 
     def _left_padded(self, prompts: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
         width = max(len(prompt) for prompt in prompts)

@@ -77,6 +77,43 @@ class VllmEngine:
             rows.append([found[token].logprob for token in ids])
         return rows
 
+    def continuation_scores(
+        self, sequences: Sequence[Sequence[int]], lengths: Sequence[int]
+    ) -> list[tuple[list[float], bool]]:
+        """Score the last tokens of sequences, given those before them.
+
+        Args:
+            sequences: token ids, at most `max_length` each.
+            lengths: how many of each sequence's last tokens are scored; at least 1, and not all.
+
+        Returns:
+            Log-probabilities in nats, and whether each of those tokens is the likeliest.
+        """
+        # The last token is scored as one that could follow: a prompt must leave room for a reply.
+        params = [
+            SamplingParams(
+                max_tokens=1,
+                temperature=0.0,
+                prompt_logprobs=0 if length > 1 else None,
+                logprob_token_ids=[sequence[-1]],
+                detokenize=False,
+            )
+            for sequence, length in zip(sequences, lengths, strict=True)
+        ]
+        rows: list[tuple[list[float], bool]] = []
+        outputs = self._run([sequence[:-1] for sequence in sequences], params)
+        for output, sequence, length in zip(outputs, sequences, lengths, strict=True):
+            done, last = output.outputs[0], sequence[-1]
+            before = (output.prompt_logprobs or [])[len(sequence) - length :]
+            found = [
+                (logprobs or {})[token]
+                for logprobs, token in zip(before, sequence[-length:-1], strict=True)
+            ]
+            likeliest = done.token_ids[0] == last and all(each.rank == 1 for each in found)
+            logprob = (done.logprobs or [{}])[0][last].logprob
+            rows.append(([*(each.logprob for each in found), logprob], likeliest))
+        return rows
+
     def generate(self, prompts: Sequence[Sequence[int]], sampling: Sampling) -> list[Reply]:
         """Replies in the prompts' order."""
         seeds = sampling.seeds or (None,) * len(prompts)

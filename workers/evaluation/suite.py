@@ -33,16 +33,25 @@ def _oracle(subject: Subject) -> list[Measure]:
     return model_measures(subject)
 
 
+def _harness(subject: Subject) -> list[Measure]:
+    """Tasks of lm-eval by log-likelihood: its own, shipped ones and those of `task_files`."""
+    # Imported when asked for, because it takes seconds.
+    from workers.evaluation.harness import measures
+
+    return measures(subject)
+
+
 TASKS: dict[str, Callable[[Subject], list[Measure]]] = {
     "bits_per_byte": text_tasks.bits_per_byte,
     "rater": text_tasks.rater,
     "pairs": text_tasks.pairs,
     "oracle": _oracle,
+    "harness": _harness,
 }
 
 
 # Before post-training a model is asked only what a model without the skills can answer.
-CORPUS_STAGE_TASKS = ("bits_per_byte", "pairs", "oracle")
+CORPUS_STAGE_TASKS = ("bits_per_byte", "pairs", "oracle", "harness")
 
 
 @dataclass(frozen=True)
