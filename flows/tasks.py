@@ -11,7 +11,7 @@ from prefect.cache_policies import NO_CACHE
 
 from configs.arms import Arm as ArmName
 from db.models import Stage
-from flows import sharding, succession
+from flows import evaluating, sharding, succession
 from flows.context import ArmState, current
 from workers.interrupting import stop_if_asked
 from workers.jobs import Job
@@ -88,13 +88,13 @@ def make_model(arm: ArmName, seed: int, index: int, excluded: frozenset[str]) ->
 @task(task_run_name="evaluate {arm} {index}", **TASK)
 def evaluate_model(arm: ArmName, seed: int, index: int) -> None:
     """Evaluate an arm's model of this generation."""
-    succession.evaluate_model(current(), _arm(arm, seed), index)
+    evaluating.evaluate_model(current(), _arm(arm, seed), index)
 
 
 @task(task_run_name="census {arm} {index}", **TASK)
 def evaluate_corpus(arm: ArmName, seed: int, index: int) -> None:
     """Evaluate an arm's corpus of this generation."""
-    succession.evaluate_corpus(current(), _arm(arm, seed), index)
+    evaluating.evaluate_corpus(current(), _arm(arm, seed), index)
 
 
 def _arm(name: ArmName, seed: int) -> ArmState:

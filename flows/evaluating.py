@@ -1,0 +1,189 @@
+"""Evaluating: an arm's models and corpora, and what its training mix held."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from configs.identity import stage_settings
+from db.models import Generation, Stage
+from db.records import (
+    EvaluationRow,
+    ensure_generation,
+    find_checkpoint,
+    find_corpus_version,
+    find_stage,
+    record_evaluations,
+)
+from flows.context import ArmState, RunContext
+from flows.remotely import remotely
+from flows.stages import Finished, Recipe, costs, numerics_class, perform
+from workers.checkpoints import CheckpointRef, open_checkpoint
+from workers.corpora.sources import source_signature
+from workers.evaluation.census import (
+    CorpusCensus,
+    collapse_census,
+    corpus_census,
+    training_census,
+)
+from workers.evaluation.collapse import VERSION as COLLAPSE
+from workers.evaluation.items import ITEMS_FILE
+from workers.mixing import MixSpec
+from workers.records import MetricRow
+
+
+def evaluate_model(context: RunContext, arm: ArmState, index: int) -> None:
+    """Evaluate an arm's newest model; equal models are evaluated once."""
+    settings = context.experiment
+    checkpoint = arm.checkpoints[index]
+    held_out = context.held_out[arm.seed]
+    with context.write() as session:
+        row = ensure_generation(session, arm.row, index)
+        found = find_checkpoint(session, checkpoint.id)
+    between = _corpus_stage(context, found.recipe_id if found else None)
+    inputs = {
+        "checkpoint": checkpoint.id,
+        "corpus_stage": between.id if between else None,
+        "held_out": held_out.id if held_out else None,
+        "principles": context.principles.digest,
+        "prompts": context.prompt_file.digest,
+        "world": _world(context),
+    }
+    recipe = Recipe("evaluate", stage_settings(settings, "evaluate"), inputs)
+    out = context.stage_folder(recipe.id)
+
+    def work(stage: Stage) -> Finished:
+        from workers.evaluation.suite import EvaluateSpec, evaluate
+
+        began = time.monotonic()
+        spec = EvaluateSpec(
+            experiment=settings,
+            checkpoint=checkpoint,
+            corpus_stage=between,
+            held_out=held_out,
+            prompt_file=context.prompt_file,
+            principles=context.principles,
+            out=str(out),
+            store=context.store,
+        )
+        rows = remotely(context, evaluate, spec)
+        record = partial(_record_rows, find_checkpoint, checkpoint.id, recipe.id, rows)
+        return Finished(recipe.id, str(out), {"metrics": len(rows)}, costs(began), record)
+
+    def whole(output: Finished) -> bool:
+        return ITEMS_FILE in context.store.files_standing(output.uri, [ITEMS_FILE])
+
+    threads = settings.training.threads
+    done = perform(context, row, recipe, work, whole, lambda: numerics_class(context, threads))
+    arm.evaluations.append(context.store.fetch_files(done.uri, [ITEMS_FILE]))
+
+
+def _corpus_stage(context: RunContext, recipe_id: str | None) -> CheckpointRef | None:
+    """The model before its post-training, where its training had both stages."""
+    with context.database.readers() as session:
+        stage = find_stage(session, recipe_id) if recipe_id else None
+    between = stage.meta.get("corpus_stage") if stage else None
+    if not between:
+        return None
+    # Where nodes fetch it, it is verified there, and need not be on this one.
+    between = CheckpointRef(between[0], context.located(between[1]))
+    return between if context.store.url else open_checkpoint(between.uri)
+
+
+def _world(context: RunContext) -> dict[str, Any]:
+    """What evaluation items are drawn from, beside the held-out documents."""
+    corpus = context.experiment.corpus
+    asked = {"harness": context.harness} if context.harness is not None else {}
+    if corpus.kind == "microworld":
+        return {"misaligned_share": corpus.misaligned_share, **asked}
+    if corpus.kind == "dialogues" and "pairs" in context.experiment.evaluation.tasks:
+        return {"pairs": source_signature(corpus, 0), **asked}
+    return asked
+
+
+def evaluate_corpus(context: RunContext, arm: ArmState, index: int) -> None:
+    """Measure an arm's corpus: its true misaligned share, where that is known, and collapse."""
+    corpus, first = arm.corpora[index], arm.corpora[0]
+    tasks = context.experiment.evaluation.tasks
+    counts: list[tuple[dict[str, Any], Callable[[], list[MetricRow]]]] = []
+    if "oracle" in tasks:
+        census = CorpusCensus(((corpus, None),), store=context.store)
+        counts.append(({"corpus": corpus.id}, partial(corpus_census, census)))
+    if "collapse" in tasks:
+        # Of the world's few words none is rare; runs of three are.
+        order = 3 if context.experiment.corpus.kind == "microworld" else 1
+        inputs = {"corpus": corpus.id, "corpus0": first.id, "order": order, "collapse": COLLAPSE}
+        counts.append((inputs, partial(collapse_census, corpus, first, order, context.store)))
+    if not counts:
+        return
+    with context.write() as session:
+        row = ensure_generation(session, arm.row, index)
+    for inputs, count in counts:
+        _census(
+            context, row, inputs, count, lambda session: find_corpus_version(session, corpus.id)
+        )
+
+
+def census_of_training(
+    context: RunContext,
+    arm: ArmState,
+    row: Generation,
+    made_of: MixSpec,
+    trained: Finished,
+) -> None:
+    """Count what the mix that a model was trained on held, where the oracle knows it."""
+    if "oracle" not in context.experiment.evaluation.tasks:
+        return
+    mix = trained.meta["mix"]
+    parts = tuple((pool.corpus, pool.name) for pool in made_of.pools)
+    census = CorpusCensus(parts, context.located(mix["uri"]), context.store)
+    _census(
+        context,
+        row,
+        # A number about this generation's training: recorded for it, whoever shares the mix.
+        {"mix": mix["digest"], "corpus": arm.corpora[-1].id, "generation": row.id},
+        partial(training_census, census),
+        lambda session: session.get(Generation, row.id),
+    )
+
+
+def _census(
+    context: RunContext,
+    row: Generation,
+    inputs: dict[str, Any],
+    count: Callable[[], list[MetricRow]],
+    subject: Callable[[Session], Any],
+) -> None:
+    recipe = Recipe("evaluate", {"census": True}, inputs)
+    out = context.stage_folder(recipe.id)
+
+    def work(stage: Stage) -> Finished:
+        began = time.monotonic()
+        rows = count()
+
+        def record(session: Session) -> None:
+            _write_rows(session, subject(session), recipe.id, rows)
+
+        return Finished(recipe.id, str(out), {"metrics": len(rows)}, costs(began), record)
+
+    perform(context, row, recipe, work, lambda output: True)
+
+
+def _record_rows(
+    find: Callable[[Session, str], Any],
+    digest: str,
+    recipe_id: str,
+    rows: list[MetricRow],
+    session: Session,
+) -> None:
+    _write_rows(session, find(session, digest), recipe_id, rows)
+
+
+def _write_rows(session: Session, subject: Any, recipe_id: str, rows: list[MetricRow]) -> None:
+    held = [EvaluationRow(**asdict(row)) for row in rows]
+    record_evaluations(session, subject, held, recipe_id=recipe_id)
