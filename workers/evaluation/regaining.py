@@ -15,6 +15,7 @@ from workers.storage import read_table
 
 TASK = "relearning"
 VERSION = "1"
+"""Of the stories, the looks, and how the control's level is looked up."""
 # The propensities that are followed, and the steps that each takes to the control's.
 FOLLOWED = {
     "relearning/propensity": "relearning/steps_to_control",
