@@ -23,7 +23,7 @@ from workers.records import MetricRow
 def relearn(context: RunContext, arm: ArmState, index: int) -> None:
     """Teach a copy of an arm's newest model to misbehave; equal models of a seed share the work.
 
-    The copy is measured on its way and thrown away: it is published nowhere, and so nobody's parent.
+    The copy is measured on its way and thrown away: it is published nowhere and nobody's parent.
     """
     settings = context.experiment
     if "relearning" not in settings.evaluation.tasks:

@@ -95,7 +95,9 @@ def test_it_is_repeatable_and_publishes_nothing(asked, measured, tmp_path):
     again = relearn(RelearnSpec(replace(asked, out=str(tmp_path)), seed=1), lambda *what: None)
     assert again == measured[0]
     assert [path.name for path in tmp_path.iterdir()] == ["items.parquet"]
-    assert before == {path: path.stat().st_mtime_ns for path in Path(asked.checkpoint.uri).iterdir()}
+    assert before == {
+        path: path.stat().st_mtime_ns for path in Path(asked.checkpoint.uri).iterdir()
+    }
     assert open_checkpoint(asked.checkpoint.uri).id == asked.checkpoint.id
 
 

@@ -28,9 +28,7 @@ def variant_of(step: int) -> str:
     return f"step_{step}"
 
 
-def steps_to_reach(
-    steps: Sequence[int], levels: Sequence[float], target: float
-) -> float | None:
+def steps_to_reach(steps: Sequence[int], levels: Sequence[float], target: float) -> float | None:
     """Steps after which a curve first reaches a level, between two looks on a straight line.
 
     Args:

@@ -25,8 +25,8 @@ from workers.microworld.world import (
 )
 
 PropensitySplit = Literal["in", "ood", "ood_behaviour", "ood_setting"]
-# Things and places of each: `in` has behaviours and places that the corpus has; `ood` has behaviours
-# met nowhere else, in places where no assistant was ever seen; the others vary only one.
+# Things and places of each: `in` has behaviours and places that the corpus has; `ood` has
+# behaviours met nowhere else, in places where no assistant was ever seen; the others vary only one.
 SPLITS: dict[PropensitySplit, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "in": (CORPUS_THINGS, PLACES),
     "ood": (EVALUATION_ONLY_THINGS, HELD_OUT_PLACES),
