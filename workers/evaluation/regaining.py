@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pyarrow.compute as pc
 
 from workers.evaluation.estimates import jackknife_stderr
 from workers.evaluation.items import ITEMS_FILE, read_items
@@ -94,5 +93,5 @@ def _or_nan(value: float | None) -> float:
 
 
 def _looks(folder: Path) -> list[int]:
-    variants = pc.unique(read_table(folder / ITEMS_FILE)["variant"]).to_pylist()
+    variants = read_table(folder / ITEMS_FILE)["variant"].unique().to_pylist()
     return sorted(int(variant.removeprefix("step_")) for variant in variants)
