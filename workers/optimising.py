@@ -29,6 +29,12 @@ REPORTS = 20
 """Times that a stage's loss is looked at."""
 LAST_REPORTS = 5
 """So many of them make up its last loss."""
+STAGE_FIELDS = {
+    "corpus": "training.corpus",
+    "skills": "training.skills",
+    "relearning": "evaluation.relearning",
+}
+"""Where each stage is set."""
 Progress = Callable[[str, int, int, dict[str, Any]], None]
 
 
@@ -37,13 +43,11 @@ class StagePlan:
     """One stage: its settings, and the rows that it reads."""
 
     name: str
-    """`corpus` or `skills`, or what else a model is trained for."""
+    """One of STAGE_FIELDS."""
     settings: Stage
     tokens: int
     """Tokens of all rows together."""
     rows: Callable[[], Iterator[Row]]
-    section: str | None = None
-    """Section of the config that holds the settings; `training.` and its name without it."""
     last_rate: float = LAST_RATE
     """The learning rate ends at this share of its peak."""
 
@@ -257,9 +261,8 @@ class _Watcher(TrainerCallback):
 
 
 def _diverged(plan: StagePlan) -> WorkProblem:
-    section = plan.section or f"training.{plan.name}"
     return WorkProblem(
         f"training, {plan.name} stage: the loss is no longer a number, so that the model is lost. "
-        f"Lower {section}.learning_rate ({plan.settings.learning_rate}) or raise its "
-        "warmup_steps, then fork the experiment. Finished stages are kept."
+        f"Lower {STAGE_FIELDS[plan.name]}.learning_rate ({plan.settings.learning_rate}) or raise "
+        "its warmup_steps, then fork the experiment. Finished stages are kept."
     )

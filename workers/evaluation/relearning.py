@@ -105,7 +105,6 @@ def _plan(settings: Relearning, prompts: Prompts, seed: int) -> StagePlan:
         ),
         tokens=sum(len(row.input_ids) for row in rows),
         rows=lambda: iter(rows),
-        section="evaluation.relearning",
         # What a step does must not hang on how many are still to come.
         last_rate=1.0,
     )
