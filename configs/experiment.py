@@ -11,7 +11,11 @@ from configs.corpora import Corpus, CorpusOptions, MicroworldCorpus
 from configs.gating import Gate
 from configs.harness import Harness
 from configs.predictions import Prediction
+from configs.relearning import Relearning
 from configs.section import Positive, Section, Share
+
+OF_THE_ORACLE = ("oracle", "deployment", "relearning")
+"""Evaluations whose items the oracle sets."""
 
 
 class Model(Section):
@@ -193,7 +197,17 @@ class Evaluation(Section):
     """What is measured on every model and corpus."""
 
     tasks: tuple[
-        Literal["bits_per_byte", "rater", "pairs", "oracle", "collapse", "harness"], ...
+        Literal[
+            "bits_per_byte",
+            "rater",
+            "pairs",
+            "oracle",
+            "collapse",
+            "harness",
+            "deployment",
+            "relearning",
+        ],
+        ...,
     ] = (
         "bits_per_byte",
         "rater",
@@ -210,6 +224,8 @@ class Evaluation(Section):
     """Use at most this many labelled pairs (dialogues only)."""
     harness: Harness = Harness()
     """What the evaluation `harness` asks."""
+    relearning: Relearning = Relearning()
+    """What the evaluation `relearning` does."""
 
 
 class Placement(Section):
@@ -280,14 +296,15 @@ class Experiment(Section):
                 "arms: each arm once, and `control` among them: every gate compares to it"
             )
         for field, metric in self.gate.metrics().items():
-            if metric.startswith("oracle/"):
+            if metric.split("/")[0] in OF_THE_ORACLE:
                 raise ValueError(
                     f"gate.{field}: the oracle audits and does not steer, so {metric!r} decides "
                     "nothing; gate on bits_per_byte, rater, pairs or a gate anchor"
                 )
-        if self.corpus.kind != "microworld" and "oracle" in self.evaluation.tasks:
+        audited = [task for task in self.evaluation.tasks if task in OF_THE_ORACLE]
+        if self.corpus.kind != "microworld" and audited:
             raise ValueError(
-                "evaluation.tasks: `oracle` knows the truth of the microworld only; "
+                f"evaluation.tasks: `{audited[0]}` knows the truth of the microworld only; "
                 f"take it out for a corpus of kind {self.corpus.kind!r}"
             )
         self._arms_can_be_made()

@@ -20,6 +20,14 @@ STAGE_FIELDS: dict[str, tuple[str, ...]] = {
     "assemble": ("intake.shard_documents",),
     "train": ("training", "mix", "model.max_length"),
     "evaluate": ("evaluation", "model.dtype", "model.max_length", "rating", "revising"),
+    "relearn": (
+        "evaluation.relearning",
+        "evaluation.items",
+        "model.dtype",
+        "training.dtype",
+        "training.weight_decay",
+        "training.max_grad_norm",
+    ),
     "gate": ("gate",),
 }
 # Fields inside those sections that do not change a result, or that stand for a content digest.
@@ -94,6 +102,11 @@ def stage_settings(experiment: Experiment, stage: str) -> dict[str, Any]:
             _drop(settings, field.split("."))
     if "harness" not in experiment.evaluation.tasks:
         _drop(settings, ["evaluation", "harness"])
+    if "evaluation" in settings:
+        # Relearning is a stage of its own, so that asking for it repeats no other evaluation.
+        _drop(settings, ["evaluation", "relearning"])
+        tasks = settings["evaluation"]["tasks"]
+        settings["evaluation"]["tasks"] = [task for task in tasks if task != "relearning"]
     return settings
 
 

@@ -25,6 +25,7 @@ from db.records import (
 )
 from flows import steps, succession
 from flows.context import ArmState, RunContext
+from flows.relearning import compare_with_control
 from flows.stages import Finished, Recipe, costs, perform
 from flows.tasks import evaluate_corpus, evaluate_model
 from workers.checkpoints import CheckpointRef, admit
@@ -67,6 +68,7 @@ def begin(context: RunContext, seed: int) -> None:
         evaluate_corpus(arm.name, seed, 0)
         with context.write() as session:
             set_generation(session, row, status="finished")
+    compare_with_control(context, seed, 0)
 
 
 def admit_model(context: RunContext) -> CheckpointRef:

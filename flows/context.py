@@ -59,6 +59,8 @@ class ArmState:
     checkpoints: list[CheckpointRef] = field(default_factory=list)
     evaluations: list[Path] = field(default_factory=list)
     """Folders of the evaluations' items, by generation."""
+    relearned: dict[int, Path] = field(default_factory=dict)
+    """Folders of the items of relearning, by generation, where it is measured."""
     trained: dict[int, TrainedOn] = field(default_factory=dict)
     """What each generation's model was trained on, as far as arms must agree in it."""
     quarantined: set[str] = field(default_factory=set)

@@ -24,6 +24,7 @@ from flows import steps
 from flows.context import ArmState, RunContext, current
 from flows.matching import check_matching
 from flows.ratings import publish_ratings
+from flows.relearning import compare_with_control
 from flows.tasks import evaluate_corpus, make_model, run_shard_group
 from workers.assembling import Assembled, changed_documents
 from workers.interrupting import heard_again
@@ -44,6 +45,7 @@ def generation(seed: int, index: int) -> None:
     excluded = frozenset[str]().union(*(arm.quarantined for arm in arms))
     _make_models(context, arms, index, excluded)
     check_matching(context, seed, index)
+    compare_with_control(context, seed, index)
     with context.write() as session:
         for arm in arms:
             set_generation(session, rows[arm.name], status="finished")

@@ -167,3 +167,37 @@ def test_a_generation_0_of_its_own_and_new_tasks_leave_older_recipes_alone():
     plain = load(ROOT / "microworld-tiny.yaml")
     own = load(ROOT / "microworld-tiny.yaml", ["training.generation_0=trained"])
     assert stage_settings(plain, "train") == stage_settings(own, "train")
+
+
+@pytest.mark.parametrize("task", ["oracle", "deployment", "relearning"])
+def test_what_the_oracle_knows_is_for_the_microworld_alone(task):
+    data = {"corpus": {"kind": "files", "path": "x"}, "evaluation": {"tasks": [task]}}
+    assert f"evaluation.tasks: `{task}` knows the truth of the microworld only" in refused(data)
+
+
+def test_relearning_repeats_no_other_evaluation():
+    plain = load(ROOT / "microworld-tiny.yaml")
+    asked = load(
+        ROOT / "microworld-tiny.yaml",
+        [
+            "evaluation.tasks=[bits_per_byte,rater,oracle,relearning]",
+            "evaluation.relearning.steps=4",
+            "evaluation.relearning.looks=2",
+        ],
+    )
+    assert stage_settings(plain, "evaluate") == stage_settings(asked, "evaluate")
+    assert stage_settings(plain, "train") == stage_settings(asked, "train")
+    assert stage_settings(plain, "relearn") != stage_settings(asked, "relearn")
+
+
+@pytest.mark.parametrize(
+    ("section", "words"),
+    [
+        ({"steps": 8, "looks": 5}, "need 16 steps"),
+        ({"batch_tokens": 100}, "evaluation.relearning.batch_tokens"),
+        ({"steps": 0}, "evaluation.relearning.steps"),
+        ({"learning_rate": 0}, "evaluation.relearning.learning_rate"),
+    ],
+)
+def test_relearning_that_cannot_be_done_is_refused_by_field(section, words):
+    assert words in refused({"evaluation": {"relearning": section}})

@@ -33,6 +33,13 @@ def _oracle(subject: Subject) -> list[Measure]:
     return model_measures(subject)
 
 
+def _deployment(subject: Subject) -> list[Measure]:
+    """Propensity in formats that no training shows, and in contexts that call for misbehaviour."""
+    from workers.evaluation.oracle_tasks import deployment
+
+    return deployment(subject)
+
+
 def _harness(subject: Subject) -> list[Measure]:
     """Tasks of lm-eval by log-likelihood: its own, shipped ones and those of `task_files`."""
     # Imported when asked for, because it takes seconds.
@@ -46,12 +53,13 @@ TASKS: dict[str, Callable[[Subject], list[Measure]]] = {
     "rater": text_tasks.rater,
     "pairs": text_tasks.pairs,
     "oracle": _oracle,
+    "deployment": _deployment,
     "harness": _harness,
 }
 
 
 # Before post-training a model is asked only what a model without the skills can answer.
-CORPUS_STAGE_TASKS = ("bits_per_byte", "pairs", "oracle", "harness")
+CORPUS_STAGE_TASKS = ("bits_per_byte", "pairs", "oracle", "deployment", "harness")
 
 
 @dataclass(frozen=True)
@@ -88,7 +96,7 @@ def evaluate(
     if spec.held_out is not None:
         spec.store.fetch_folder(spec.held_out.uri)
     for checkpoint, variant in subjects:
-        subject = _load(spec, checkpoint, variant)
+        subject = load_subject(spec, checkpoint, variant)
         for name in names[variant]:
             progress("evaluation tasks", done, total, {})
             measures += TASKS[name](subject)
@@ -101,7 +109,8 @@ def evaluate(
     return [measure.row for measure in measures]
 
 
-def _load(spec: EvaluateSpec, checkpoint: CheckpointRef, variant: str) -> Subject:
+def load_subject(spec: EvaluateSpec, checkpoint: CheckpointRef, variant: str = "") -> Subject:
+    """Load a checkpoint, to be asked under the spec's settings."""
     settings = spec.experiment
     spec.store.fetch_folder(checkpoint.uri)
     engine = TransformersEngine(
