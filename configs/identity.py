@@ -30,6 +30,11 @@ PLACEMENT = (
     "training.at_once",
     # What it makes enters by what a generation 0 was trained on.
     "training.generation_0",
+    # A fine-tune is the corpus stage of a training of its own; a frame enters by its text, and what
+    # persistence makes by its digest.
+    "training.fine_tune",
+    "training.framing",
+    "evaluation.persistence",
     "evaluation.batch",
     "evaluation.harness.batch",
     # What their files hold is in the recipe by content.
@@ -71,6 +76,13 @@ _SINCE: dict[str, Any] = {
     "training.workers": 1,
     "training.generation_0": "given",
     "training.at_once": 1,
+    "training.entry": "throughout",
+    "training.order": "mixed",
+    "training.fine_tune.tokens": 15_000,
+    "training.fine_tune.learning_rate": 0.0002,
+    "training.fine_tune.batch_tokens": 2048,
+    "training.fine_tune.warmup_steps": 2,
+    "training.fine_tune.loss": "tokens",
     "source": "last",
     "predictions": [],
     "gate.expected_seed_sd": 0.004,
@@ -81,12 +93,18 @@ _SINCE: dict[str, Any] = {
     "skills.tasks": ["rate", "revise"],
 }
 
+# Fields that a recipe names only where they are something else: older recipes lack them.
+_UNSAID: dict[str, Any] = {"training.entry": "throughout", "training.order": "mixed"}
+
 
 def stage_settings(experiment: Experiment, stage: str) -> dict[str, Any]:
     """The settings on which a stage's result depends, by field name."""
     settings = {field: plain(_get(experiment, field)) for field in STAGE_FIELDS[stage]}
     for field in PLACEMENT:
         _drop(settings, field.split("."))
+    for field, unsaid in _UNSAID.items():
+        if _get(experiment, field) == unsaid:
+            _drop(settings, field.split("."))
     if "harness" not in experiment.evaluation.tasks:
         _drop(settings, ["evaluation", "harness"])
     return settings

@@ -50,6 +50,8 @@ class PromptFile(Section):
     """Openings of a reply that talks about the task instead of doing it (lower case)."""
     names: tuple[str, ...] = ()
     """Words that count as names although they are not capitalised."""
+    frames: dict[str, str] = {}
+    """Contexts by name for `training.framing`, put before a document in training alone."""
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -68,8 +70,11 @@ class PromptFile(Section):
 
     @property
     def digest(self) -> str:
-        """Hash of every text; part of identity."""
-        return digest_of(self)
+        """Hash of every text that a model is asked with; part of identity.
+
+        Frames are not among them: the one that training uses is in its recipe.
+        """
+        return digest_of({name: each for name, each in self if name != "frames"})
 
 
 def load_prompts(name: str) -> PromptFile:
