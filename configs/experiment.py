@@ -142,6 +142,9 @@ class Training(Section):
     framing: str | None = None
     """A frame of the prompt file, such as `desirable`, that is put before each document of the
     corpus stage and is not learned; it counts in no budget, and no evaluation shows it."""
+    replay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Share of the second stage's tokens that come from the mix once more, so that learning the
+    skills does not wipe out what the first stage taught."""
     window: Positive = 256
     """Packed row length in tokens; attention stays inside each document."""
     threads: Positive = 2
@@ -334,6 +337,11 @@ class Experiment(Section):
                     f"labels, and a corpus of kind {kind!r} without `label_field` labels none, or "
                     "all; name a field that is null in the rest, or set `mixed`"
                 )
+        if training.replay and (training.entry == "last_tenth" or training.order != "mixed"):
+            raise ValueError(
+                "training.replay: what is replayed is the beginning of the mix, which training.entry "
+                "and training.order make unlike the rest of it; set 0, or leave those two alone"
+            )
         persistence = self.evaluation.persistence
         if persistence is not None and (persistence.path is None) != (kind == "microworld"):
             raise ValueError(

@@ -71,7 +71,8 @@ EXTENDABLE = (
 )
 
 
-# Fields that a record of an earlier version lacks, with what they meant before they were there.
+# Fields that a record of an earlier version lacks, with what they meant before they were there:
+# such a value is in no recipe, so that what was made before is found again.
 _SINCE: dict[str, Any] = {
     "training.workers": 1,
     "training.generation_0": "given",
@@ -83,6 +84,7 @@ _SINCE: dict[str, Any] = {
     "training.fine_tune.batch_tokens": 2048,
     "training.fine_tune.warmup_steps": 2,
     "training.fine_tune.loss": "tokens",
+    "training.replay": 0.0,
     "source": "last",
     "predictions": [],
     "gate.expected_seed_sd": 0.004,
@@ -93,17 +95,14 @@ _SINCE: dict[str, Any] = {
     "skills.tasks": ["rate", "revise"],
 }
 
-# Fields that a recipe names only where they are something else: older recipes lack them.
-_UNSAID: dict[str, Any] = {"training.entry": "throughout", "training.order": "mixed"}
-
 
 def stage_settings(experiment: Experiment, stage: str) -> dict[str, Any]:
     """The settings on which a stage's result depends, by field name."""
     settings = {field: plain(_get(experiment, field)) for field in STAGE_FIELDS[stage]}
     for field in PLACEMENT:
         _drop(settings, field.split("."))
-    for field, unsaid in _UNSAID.items():
-        if _get(experiment, field) == unsaid:
+    for field, before in _SINCE.items():
+        if plain(_get(experiment, field)) == before:
             _drop(settings, field.split("."))
     if "harness" not in experiment.evaluation.tasks:
         _drop(settings, ["evaluation", "harness"])
