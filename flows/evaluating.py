@@ -33,7 +33,7 @@ from workers.evaluation.census import (
 )
 from workers.evaluation.collapse import VERSION as COLLAPSE
 from workers.evaluation.items import ITEMS_FILE
-from workers.mixing import MixSpec
+from workers.mix_specs import MixSpec
 from workers.records import MetricRow
 
 

@@ -19,7 +19,8 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import IterableDataset
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from configs.experiment import Stage, Training
+from configs.experiment import Training
+from configs.stages import Stage
 from workers.packing import IGNORED, Batch, Row, passes, passes_of, split_steps, steps_of
 from workers.problems import WorkProblem
 
@@ -30,6 +31,13 @@ REPORTS = 20
 """Times that a stage's loss is looked at."""
 LAST_REPORTS = 5
 """So many of them make up its last loss."""
+STAGE_FIELDS = {
+    "corpus": "training.corpus",
+    "fine_tune": "training.fine_tune",
+    "skills": "training.skills",
+    "persistence": "evaluation.persistence",
+}
+"""Where each stage is set."""
 Progress = Callable[[str, int, int, dict[str, Any]], None]
 
 
@@ -38,10 +46,10 @@ class StagePlan:
     """One stage: its settings, and the rows that it reads."""
 
     name: str
-    """`corpus` or `skills`."""
+    """One of STAGE_FIELDS."""
     settings: Stage
     tokens: int
-    """Tokens of all rows together."""
+    """Tokens of all rows together, without their frames."""
     rows: Callable[[], Iterator[Row]]
 
     @property
@@ -238,6 +246,6 @@ class _Watcher(TrainerCallback):
 def _diverged(plan: StagePlan) -> WorkProblem:
     return WorkProblem(
         f"training, {plan.name} stage: the loss is no longer a number, so that the model is lost. "
-        f"Lower training.{plan.name}.learning_rate ({plan.settings.learning_rate}) or raise its "
+        f"Lower {STAGE_FIELDS[plan.name]}.learning_rate ({plan.settings.learning_rate}) or raise its "
         "warmup_steps, then fork the experiment. Finished stages are kept."
     )

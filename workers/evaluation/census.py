@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from workers.corpora.store import CorpusRef, iterate
 from workers.evaluation.collapse import corpus_collapse
 from workers.evaluation.tail_vocabulary import rare_words
-from workers.mixing import iterate_mix, open_mix, pool_name
+from workers.mix_specs import pool_name
+from workers.mixing import iterate_mix, open_mix
 from workers.records import MetricRow
 from workers.sharing import MOUNTED, SharedStore
 
