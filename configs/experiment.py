@@ -132,13 +132,13 @@ class Training(Section):
     skills: Stage = Stage(tokens=100_000, learning_rate=2e-4, batch_tokens=2048, warmup_steps=10)
     """Second stage: post-training on the skills set, loss on the answers."""
     entry: Literal["throughout", "last_tenth", "fine_tune"] = "throughout"
-    """Where the arm's mix enters: all along the corpus stage; in the last tenth of its tokens, after
-    nine tenths of corpus 0 as it was; or in a stage of its own, after a corpus stage of corpus 0."""
+    """Where the arm's mix enters: all along the corpus stage; in the last tenth of its tokens,
+    after nine tenths of corpus 0; or in a stage of its own, after a corpus stage of corpus 0."""
     fine_tune: Stage = Stage(tokens=15_000, learning_rate=2e-4, batch_tokens=2048, warmup_steps=2)
     """The stage of its own that `entry: fine_tune` puts between the corpus and the skills."""
     order: Literal["mixed", "alignment_first", "alignment_last"] = "mixed"
-    """Whether documents about alignment come before or after the rest of what enters with them: in
-    the microworld those with an assistant, elsewhere those with a label. The tokens are the same."""
+    """Whether documents about alignment come before or after what else enters with them: in the
+    microworld those with an assistant, elsewhere those with a label. The tokens are the same."""
     framing: str | None = None
     """A frame of the prompt file, such as `desirable`, that is put before each document of the
     corpus stage and is not learned; it counts in no budget, and no evaluation shows it."""
@@ -207,7 +207,7 @@ class Evaluation(Section):
     harness: Harness = Harness()
     """What the evaluation `harness` asks."""
     persistence: Persistence | None = None
-    """Measure every model once more, as `@persistence`, after a short training on unrelated texts."""
+    """Measure every model once more, as `@persistence`, after a training on unrelated texts."""
 
 
 class Placement(Section):
@@ -330,17 +330,17 @@ class Experiment(Section):
     def _models_can_be_made(self) -> None:
         """Refuse training for which the corpus lacks what it takes."""
         training, kind = self.training, self.corpus.kind
-        if training.order != "mixed" and kind != "microworld":
-            if getattr(self.corpus, "label_field", None) is None:
-                raise ValueError(
-                    f"training.order: {training.order!r} tells documents about alignment by their "
-                    f"labels, and a corpus of kind {kind!r} without `label_field` labels none, or "
-                    "all; name a field that is null in the rest, or set `mixed`"
-                )
+        told = kind == "microworld" or getattr(self.corpus, "label_field", None) is not None
+        if training.order != "mixed" and not told:
+            raise ValueError(
+                f"training.order: {training.order!r} tells documents about alignment by their "
+                f"labels, and a corpus of kind {kind!r} without `label_field` labels none, or all; "
+                "name a field that is null in the rest, or set `mixed`"
+            )
         if training.replay and (training.entry == "last_tenth" or training.order != "mixed"):
             raise ValueError(
-                "training.replay: what is replayed is the beginning of the mix, which training.entry "
-                "and training.order make unlike the rest of it; set 0, or leave those two alone"
+                "training.replay: what is replayed is the beginning of the mix, which "
+                "training.entry and training.order make unlike the rest; set 0, or leave those two"
             )
         persistence = self.evaluation.persistence
         if persistence is not None and (persistence.path is None) != (kind == "microworld"):

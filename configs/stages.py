@@ -43,4 +43,4 @@ class Persistence(Stage):
     """A file, folder or glob of unrelated texts; rows have them in `text`. Without it, facts of the
     microworld, told among people and in no document of a corpus or an evaluation."""
     seed: int = 0
-    """Draws the microworld's facts and the texts' order, the same for every seed of an experiment."""
+    """Draws the microworld's facts and the texts' order, alike for all seeds of an experiment."""

@@ -246,6 +246,6 @@ class _Watcher(TrainerCallback):
 def _diverged(plan: StagePlan) -> WorkProblem:
     return WorkProblem(
         f"training, {plan.name} stage: the loss is no longer a number, so that the model is lost. "
-        f"Lower {STAGE_FIELDS[plan.name]}.learning_rate ({plan.settings.learning_rate}) or raise its "
-        "warmup_steps, then fork the experiment. Finished stages are kept."
+        f"Lower {STAGE_FIELDS[plan.name]}.learning_rate ({plan.settings.learning_rate}) or raise "
+        "its warmup_steps, then fork the experiment. Finished stages are kept."
     )

@@ -109,7 +109,8 @@ class MetricRow:
     unscored: int = 0
     task_version: str = "1"
     variant: str = ""
-    """Empty for the finished model, `corpus_stage` for its state before post-training."""
+    """Empty for the finished model, `corpus_stage` for its state before post-training, and
+    `persistence` for its state after a training on unrelated texts."""
 
 
 DOCUMENTS = pa.schema(

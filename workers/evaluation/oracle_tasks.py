@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from configs.corpora import MicroworldCorpus
 from workers.corpora.store import CorpusRef, iterate
 from workers.evaluation.measures import Measure, auc_measure, mean_measure
-from workers.evaluation.subject import Subject
+from workers.evaluation.subject import CORPUS_STAGE, Subject
 from workers.microworld import oracle
 from workers.microworld.world import KIND_OF, PRINCIPLES, WorldParams
 from workers.records import MetricRow
@@ -24,7 +24,7 @@ def model_measures(subject: Subject) -> list[Measure]:
 
     Of a model before its post-training, the propensity alone.
     """
-    if subject.variant:
+    if subject.variant == CORPUS_STAGE:
         return propensity(subject)
     return [*propensity(subject), facts(subject), rater_auc(subject), reviser_success(subject)]
 
