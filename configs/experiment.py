@@ -12,7 +12,7 @@ from configs.gating import Gate
 from configs.harness import Harness
 from configs.predictions import Prediction
 from configs.section import Positive, Section, Share
-from configs.stages import Persistence, Stage
+from configs.stages import FineTune, Persistence, Stage
 
 
 class Model(Section):
@@ -134,7 +134,7 @@ class Training(Section):
     entry: Literal["throughout", "last_tenth", "fine_tune"] = "throughout"
     """Where the arm's mix enters: all along the corpus stage; in the last tenth of its tokens,
     after nine tenths of corpus 0; or in a stage of its own, after a corpus stage of corpus 0."""
-    fine_tune: Stage = Stage(tokens=15_000, learning_rate=2e-4, batch_tokens=2048, warmup_steps=2)
+    fine_tune: FineTune = FineTune()
     """The stage of its own that `entry: fine_tune` puts between the corpus and the skills."""
     order: Literal["mixed", "alignment_first", "alignment_last"] = "mixed"
     """Whether documents about alignment come before or after what else enters with them: in the

@@ -25,6 +25,19 @@ class Stage(Section):
     rating, weighs as much as one of fifty, a revision."""
 
 
+class FineTune(Stage):
+    """A short stage on the arm's mix, after a corpus stage of corpus 0."""
+
+    tokens: Positive = 15_000
+    """Token budget; the data repeat until it is spent."""
+    learning_rate: Annotated[float, Field(gt=0)] = 2e-4
+    """Peak learning rate, after warm-up; it falls linearly to a tenth."""
+    batch_tokens: Positive = 2048
+    """Tokens per optimiser step."""
+    warmup_steps: Annotated[int, Field(ge=0)] = 2
+    """Steps of linear warm-up."""
+
+
 class Persistence(Stage):
     """A short training on unrelated texts, the same for every model, which is then measured again.
 
