@@ -180,19 +180,21 @@ def test_frames_count_in_no_budget_and_move_no_step() -> None:
 def test_a_frame_changes_the_model_and_neither_tokens_nor_steps(
     spec: TrainSpec, revised: CorpusRef, tmp_path: Path
 ) -> None:
-    assert spec.mix is not None
+    base = spec.mix
+    assert base is not None
+    base = replace(base, tokens=1500)
     short = TRAINING.model_copy(
         update={"corpus": TRAINING.corpus.model_copy(update={"tokens": 1500})}
     )
-    spec = replace(spec, training=short, skills=None, mix=replace(spec.mix, tokens=1500))
+    spec = replace(spec, training=short, skills=None)
     frame = spec.prompt_file.frame("desirable")
     made = {}
     for name, corpus, text in (
-        ("plain", spec.mix.corpus, None),
-        ("framed", spec.mix.corpus, frame),
+        ("plain", base.corpus, None),
+        ("framed", base.corpus, frame),
         ("revised", revised, frame),
     ):
-        mix = replace(spec.mix, corpus=corpus, frame=text, out=str(tmp_path / name))
+        mix = replace(base, corpus=corpus, frame=text, out=str(tmp_path / name))
         made[name] = train(replace(spec, mix=mix), silent)
     assert len({each.checkpoint.id for each in made.values()}) == 3
     assert len({(each.tokens_seen, each.steps) for each in made.values()}) == 1
