@@ -134,7 +134,8 @@ def batch_of(windows: Sequence[Sequence[Row]], rows_a_step: int | None = None) -
             ids[i, at:end] = torch.as_tensor(row.input_ids)
             labels[i, at:end] = torch.as_tensor(row.labels)
             positions[i, at:end] = torch.arange(end - at)
-            weights[i, at:end] = 1 / max(1, sum(label != IGNORED for label in row.labels))
+            if rows_a_step is not None:
+                weights[i, at:end] = 1 / max(1, sum(label != IGNORED for label in row.labels))
             at = end
         positions[i, at:] = torch.arange(width - at)
     batch = {"input_ids": ids, "labels": labels, "position_ids": positions}
