@@ -65,17 +65,19 @@ def settled(threads: int) -> Iterator[None]:
     # Read by cuBLAS when it starts; without it, some of its sums have no fixed order.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    filling = deterministic.fill_uninitialized_memory
+    # torch adds the attribute when the module is imported, where no type checker sees it.
+    memory: Any = deterministic
+    filling = memory.fill_uninitialized_memory
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
     # It fills memory that nothing reads before it is written, for 3 to 8% of the time.
-    deterministic.fill_uninitialized_memory = False
+    memory.fill_uninitialized_memory = False
     try:
         yield
     finally:
         torch.set_num_threads(before[0])
         torch.use_deterministic_algorithms(before[1])
-        deterministic.fill_uninitialized_memory = filling
+        memory.fill_uninitialized_memory = filling
 
 
 def run_stage(
