@@ -13,6 +13,7 @@ from configs.harness import Harness
 from configs.predictions import Prediction
 from configs.relearning import Relearning
 from configs.section import Positive, Section, Share
+from configs.stages import FineTune, Persistence, Stage
 
 OF_THE_ORACLE = ("oracle", "deployment", "relearning")
 """Evaluations whose items the oracle sets."""
@@ -121,22 +122,6 @@ class Mix(Section):
     is accumulated from it counts."""
 
 
-class Stage(Section):
-    """One stage of training, as the Hugging Face trainer runs it."""
-
-    tokens: Positive
-    """Token budget of the stage; the data repeat until it is spent."""
-    learning_rate: Annotated[float, Field(gt=0)]
-    """Peak learning rate, after warm-up; it falls linearly to a tenth."""
-    batch_tokens: Positive = 4096
-    """Tokens per optimiser step."""
-    warmup_steps: Annotated[int, Field(ge=0)] = 20
-    """Steps of linear warm-up."""
-    loss: Literal["tokens", "rows"] = "tokens"
-    """Mean over learned tokens, or over rows of each row's own mean: then an answer of one word, a
-    rating, weighs as much as one of fifty, a revision."""
-
-
 class Training(Section):
     """How model n+1 is made."""
 
@@ -150,6 +135,17 @@ class Training(Section):
     """First stage: documents of the mix, loss on every token."""
     skills: Stage = Stage(tokens=100_000, learning_rate=2e-4, batch_tokens=2048, warmup_steps=10)
     """Second stage: post-training on the skills set, loss on the answers."""
+    entry: Literal["throughout", "last_tenth", "fine_tune"] = "throughout"
+    """Where the arm's mix enters: all along the corpus stage; in the last tenth of its tokens,
+    after nine tenths of corpus 0; or in a stage of its own, after a corpus stage of corpus 0."""
+    fine_tune: FineTune = FineTune()
+    """The stage of its own that `entry: fine_tune` puts between the corpus and the skills."""
+    order: Literal["mixed", "alignment_first", "alignment_last"] = "mixed"
+    """Whether documents about alignment come before or after what else enters with them: in the
+    microworld those with an assistant, elsewhere those with a label. The tokens are the same."""
+    framing: str | None = None
+    """A frame of the prompt file, such as `desirable`, that is put before each document of the
+    corpus stage and is not learned; it counts in no budget, and no evaluation shows it."""
     replay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     """Share of the second stage's tokens that come from the mix once more, so that learning the
     skills does not wipe out what the first stage taught."""
@@ -226,6 +222,8 @@ class Evaluation(Section):
     """What the evaluation `harness` asks."""
     relearning: Relearning = Relearning()
     """What the evaluation `relearning` does."""
+    persistence: Persistence | None = None
+    """Measure every model once more, as `@persistence`, after a training on unrelated texts."""
 
 
 class Placement(Section):
@@ -308,6 +306,7 @@ class Experiment(Section):
                 f"take it out for a corpus of kind {self.corpus.kind!r}"
             )
         self._arms_can_be_made()
+        self._models_can_be_made()
         self._predictions_can_be_judged()
         if self.gate.collapse_bounds and "collapse" not in self.evaluation.tasks:
             raise ValueError(
@@ -343,6 +342,38 @@ class Experiment(Section):
                 raise ValueError(
                     f"skills.tasks: the arm `{arm.value}` asks for a task that the generated set "
                     f"does not teach; add {arm.value!r}"
+                )
+
+    def _models_can_be_made(self) -> None:
+        """Refuse training for which the corpus lacks what it takes."""
+        training, kind = self.training, self.corpus.kind
+        told = kind == "microworld" or getattr(self.corpus, "label_field", None) is not None
+        if training.order != "mixed" and not told:
+            raise ValueError(
+                f"training.order: {training.order!r} tells documents about alignment by their "
+                f"labels, and a corpus of kind {kind!r} without `label_field` labels none, or all; "
+                "name a field that is null in the rest, or set `mixed`"
+            )
+        if training.replay and (training.entry == "last_tenth" or training.order != "mixed"):
+            raise ValueError(
+                "training.replay: what is replayed is the beginning of the mix, which "
+                "training.entry and training.order make unlike the rest; set 0, or leave those two"
+            )
+        persistence = self.evaluation.persistence
+        if persistence is not None and (persistence.path is None) != (kind == "microworld"):
+            raise ValueError(
+                "evaluation.persistence.path: the microworld draws its own texts, and any other "
+                f"corpus needs a file of them; {'take it out' if persistence.path else 'name one'}"
+            )
+        stages = {
+            "training.fine_tune": training.fine_tune if training.entry == "fine_tune" else None,
+            "evaluation.persistence": persistence,
+        }
+        for field, stage in stages.items():
+            if stage is not None and stage.batch_tokens < training.window:
+                raise ValueError(
+                    f"{field}.batch_tokens: {stage.batch_tokens} is less than training.window "
+                    f"({training.window}), so that one row would not fit into a step; raise it"
                 )
 
     def _predictions_can_be_judged(self) -> None:

@@ -38,6 +38,11 @@ PLACEMENT = (
     "training.at_once",
     # What it makes enters by what a generation 0 was trained on.
     "training.generation_0",
+    # A fine-tune is the corpus stage of a training of its own; a frame enters by its text, and what
+    # persistence makes by its digest.
+    "training.fine_tune",
+    "training.framing",
+    "evaluation.persistence",
     "evaluation.batch",
     "evaluation.harness.batch",
     # What their files hold is in the recipe by content.
@@ -80,6 +85,13 @@ _SINCE: dict[str, Any] = {
     "training.workers": 1,
     "training.generation_0": "given",
     "training.at_once": 1,
+    "training.entry": "throughout",
+    "training.order": "mixed",
+    "training.fine_tune.tokens": 15_000,
+    "training.fine_tune.learning_rate": 0.0002,
+    "training.fine_tune.batch_tokens": 2048,
+    "training.fine_tune.warmup_steps": 2,
+    "training.fine_tune.loss": "tokens",
     "training.replay": 0.0,
     "source": "last",
     "predictions": [],

@@ -46,6 +46,12 @@ class TrainedOn:
     """Tokens of all stages."""
     steps: int
     """Optimiser steps of all stages."""
+    late_tokens: int = 0
+    """Tokens of the mix, where it enters after corpus 0."""
+    persistence_tokens: int = 0
+    """Tokens of the training after which a model is measured once more."""
+    persistence_steps: int = 0
+    """Its optimiser steps."""
 
 
 @dataclass

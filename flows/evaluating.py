@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -21,6 +21,7 @@ from db.records import (
     record_evaluations,
 )
 from flows.context import ArmState, RunContext
+from flows.persisting import persist
 from flows.remotely import remotely
 from flows.stages import Finished, Recipe, costs, numerics_class, perform
 from workers.checkpoints import CheckpointRef, open_checkpoint
@@ -33,7 +34,7 @@ from workers.evaluation.census import (
 )
 from workers.evaluation.collapse import VERSION as COLLAPSE
 from workers.evaluation.items import ITEMS_FILE
-from workers.mixing import MixSpec
+from workers.mix_specs import MixSpec
 from workers.records import MetricRow
 
 
@@ -54,6 +55,9 @@ def evaluate_model(context: RunContext, arm: ArmState, index: int) -> None:
         "prompts": context.prompt_file.digest,
         "world": _world(context),
     }
+    persisted = persist(context, arm, row, index)
+    if persisted is not None:
+        inputs["persistence"] = persisted.id
     recipe = Recipe("evaluate", stage_settings(settings, "evaluate"), inputs)
     out = context.stage_folder(recipe.id)
 
@@ -65,6 +69,7 @@ def evaluate_model(context: RunContext, arm: ArmState, index: int) -> None:
             experiment=settings,
             checkpoint=checkpoint,
             corpus_stage=between,
+            persisted=persisted,
             held_out=held_out,
             prompt_file=context.prompt_file,
             principles=context.principles,
@@ -133,21 +138,31 @@ def census_of_training(
     context: RunContext,
     arm: ArmState,
     row: Generation,
-    made_of: MixSpec,
-    trained: Finished,
+    made: Sequence[tuple[MixSpec, Finished]],
 ) -> None:
-    """Count what the mix that a model was trained on held, where the oracle knows it."""
+    """Count what the mixes that a model was trained on held, where the oracle knows it."""
     if "oracle" not in context.experiment.evaluation.tasks:
         return
-    mix = trained.meta["mix"]
-    parts = tuple((pool.corpus, pool.name) for pool in made_of.pools)
-    census = CorpusCensus(parts, context.located(mix["uri"]), context.store)
+    mixes = [(spec, done.meta["mix"]) for spec, done in made]
+    counted = [
+        CorpusCensus(
+            tuple((pool.corpus, pool.name) for pool in spec.pools),
+            context.located(mix["uri"]),
+            context.store,
+        )
+        for spec, mix in mixes
+    ]
+    digests = [mix["digest"] for _, mix in mixes]
     _census(
         context,
         row,
         # A number about this generation's training: recorded for it, whoever shares the mix.
-        {"mix": mix["digest"], "corpus": arm.corpora[-1].id, "generation": row.id},
-        partial(training_census, census),
+        {
+            "mix": digests[0] if len(digests) == 1 else digests,
+            "corpus": arm.corpora[-1].id,
+            "generation": row.id,
+        },
+        partial(training_census, counted),
         lambda session: session.get(Generation, row.id),
     )
 

@@ -43,6 +43,7 @@ from flows.lease import AT_ONCE, fenced, hold_leases
 from flows.leftovers import live_leases
 from flows.places import storage_of, store_of
 from flows.storing import claim
+from workers.corpora.row_files import find_files
 from workers.interrupting import asked_to_stop
 from workers.problems import InputProblem, WorkProblem
 from workers.skills import SkillsSet, load_skills
@@ -110,6 +111,7 @@ def open_run(experiment: Experiment, until: int) -> Iterator[RunContext]:
     store.probe()
     principles = load_principles(experiment.principles)
     prompt_file = load_prompts(experiment.model.prompts)
+    _check_training(experiment, prompt_file)
     skills = load_skills(experiment.skills)
     harness = _checked_harness(experiment)
     database = open_record(experiment, home)
@@ -141,6 +143,19 @@ def open_run(experiment: Experiment, until: int) -> Iterator[RunContext]:
                 yield context
     finally:
         database.dispose()
+
+
+def _check_training(experiment: Experiment, prompt_file: PromptFile) -> None:
+    """Check that what training and persistence name is there, before anything is recorded.
+
+    Raises:
+        ConfigProblem: the prompt file has no such frame.
+        InputProblem: there is no file of unrelated texts.
+    """
+    prompt_file.frame(experiment.training.framing)
+    persistence = experiment.evaluation.persistence
+    if persistence is not None and persistence.path is not None:
+        find_files(persistence.path, "evaluation.persistence.path")
 
 
 def _checked_harness(experiment: Experiment) -> dict[str, Any] | None:

@@ -16,10 +16,12 @@ import torch
 from torch.nn.functional import cross_entropy
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
+from torch.utils import deterministic
 from torch.utils.data import IterableDataset
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from configs.experiment import Stage, Training
+from configs.experiment import Training
+from configs.stages import Stage
 from workers.packing import IGNORED, Batch, Row, passes, passes_of, split_steps, steps_of
 from workers.problems import WorkProblem
 
@@ -31,7 +33,9 @@ LAST_REPORTS = 5
 """So many of them make up its last loss."""
 STAGE_FIELDS = {
     "corpus": "training.corpus",
+    "fine_tune": "training.fine_tune",
     "skills": "training.skills",
+    "persistence": "evaluation.persistence",
     "relearning": "evaluation.relearning",
 }
 """Where each stage is set."""
@@ -46,7 +50,7 @@ class StagePlan:
     """One of STAGE_FIELDS."""
     settings: Stage
     tokens: int
-    """Tokens of all rows together."""
+    """Tokens of all rows together, without their frames."""
     rows: Callable[[], Iterator[Row]]
     last_rate: float = LAST_RATE
     """The learning rate ends at this share of its peak."""
@@ -63,13 +67,19 @@ def settled(threads: int) -> Iterator[None]:
     # Read by cuBLAS when it starts; without it, some of its sums have no fixed order.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    # torch adds the attribute when the module is imported, where no type checker sees it.
+    memory: Any = deterministic
+    filling = memory.fill_uninitialized_memory
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
+    # It fills memory that nothing reads before it is written, for 3 to 8% of the time.
+    memory.fill_uninitialized_memory = False
     try:
         yield
     finally:
         torch.set_num_threads(before[0])
         torch.use_deterministic_algorithms(before[1])
+        memory.fill_uninitialized_memory = filling
 
 
 def run_stage(

@@ -7,21 +7,28 @@ Learning"; as a term of the loss in Ouyang et al. 2022).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from workers.mixing import MixRef, iterate_mix
 from workers.packing import Row, whole_row
 
 
-def replayed(mix: MixRef | None, tokens: int) -> Iterator[Row]:
+def replayed(
+    mix: MixRef | None, tokens: int, shown: Callable[[Sequence[int]], Row] = whole_row
+) -> Iterator[Row]:
     """Yield the mix's rows from its start, over and over, until exactly so many tokens are read.
 
     The last row is cut, so that arms whose documents differ in length still read as many.
+
+    Args:
+        mix: what is read again.
+        tokens: how many of it.
+        shown: makes a row of tokens, behind a frame perhaps.
     """
     while tokens > 0 and mix is not None:
         for row in iterate_mix(mix):
             ids = row.input_ids[:tokens]
-            yield whole_row(ids)
+            yield shown(ids)
             tokens -= len(ids)
             if tokens == 0:
                 return
@@ -45,4 +52,4 @@ def interleaved(
         while read * lesson_tokens < taught * again_tokens:
             row = next(again)
             yield row
-            read += len(row.input_ids)
+            read += row.counted

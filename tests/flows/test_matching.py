@@ -39,6 +39,9 @@ def test_arms_that_were_trained_alike_are_said_to_be():
         ("tokens", 1801, "tokens 1,801, the control 1,800"),
         ("steps", 15, "steps 15, the control 14"),
         ("seed", 4, "seed 4, the control 3"),
+        ("late_tokens", 99, "late tokens 99, the control 0"),
+        ("persistence_tokens", 2048, "persistence tokens 2,048, the control 0"),
+        ("persistence_steps", 1, "persistence steps 1, the control 0"),
     ],
 )
 def test_an_arm_that_was_trained_otherwise_stops_the_run(field, value, words):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from workers.corpora.store import CorpusRef, iterate
 from workers.evaluation.collapse import corpus_collapse
 from workers.evaluation.tail_vocabulary import rare_words
-from workers.mixing import iterate_mix, open_mix, pool_name
+from workers.mix_specs import pool_name
+from workers.mixing import iterate_mix, open_mix
 from workers.records import MetricRow
 from workers.sharing import MOUNTED, SharedStore
 
@@ -56,13 +58,16 @@ def collapse_census(
     return [measure.row for measure in found]
 
 
-def training_census(census: CorpusCensus) -> list[MetricRow]:
-    """True misaligned share of the tokens that a corpus stage saw."""
+def training_census(censuses: Sequence[CorpusCensus]) -> list[MetricRow]:
+    """True misaligned share of the tokens that a model's stages on corpora saw."""
     from workers.evaluation.oracle_tasks import training_share
 
-    census.fetch()
-    drawn: dict[str, dict[str, int]] = {}
-    for row in iterate_mix(open_mix(census.mix_uri or "")):
-        seen = drawn.setdefault(pool_name(row.real, row.back), {})
-        seen[row.doc_id] = seen.get(row.doc_id, 0) + len(row.input_ids)
-    return [training_share((corpus, drawn.get(pool or "", {})) for corpus, pool in census.parts)]
+    parts: list[tuple[CorpusRef, dict[str, int]]] = []
+    for census in censuses:
+        census.fetch()
+        drawn: dict[str, dict[str, int]] = {}
+        for row in iterate_mix(open_mix(census.mix_uri or "")):
+            seen = drawn.setdefault(pool_name(row.real, row.back), {})
+            seen[row.doc_id] = seen.get(row.doc_id, 0) + len(row.input_ids)
+        parts += [(corpus, drawn.get(pool or "", {})) for corpus, pool in census.parts]
+    return [training_share(parts)]

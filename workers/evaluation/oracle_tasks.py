@@ -10,7 +10,7 @@ from configs.corpora import MicroworldCorpus
 from workers.corpora.store import CorpusRef, iterate
 from workers.evaluation.measures import Measure, auc_measure, mean_measure
 from workers.evaluation.slices import CALLED_FOR_PROPENSITY, PROPENSITY
-from workers.evaluation.subject import Subject
+from workers.evaluation.subject import CORPUS_STAGE, Subject
 from workers.microworld import oracle
 from workers.microworld.formats import CALLED_FOR, STORY, UNSEEN, PropensitySplit
 from workers.microworld.world import KIND_OF, PRINCIPLES, WorldParams
@@ -27,7 +27,7 @@ def model_measures(subject: Subject) -> list[Measure]:
 
     Of a model before its post-training, the propensity alone.
     """
-    if subject.variant:
+    if subject.variant == CORPUS_STAGE:
         return propensity(subject)
     return [*propensity(subject), facts(subject), rater_auc(subject), reviser_success(subject)]
 

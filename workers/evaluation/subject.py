@@ -11,6 +11,11 @@ from workers.engines.transformers_engine import TransformersEngine
 from workers.prompts import Prompts
 from workers.rating import lowest, rate_texts
 
+CORPUS_STAGE = "corpus_stage"
+"""Variant of what is measured before post-training on the skills."""
+PERSISTENCE = "persistence"
+"""Variant of what is measured after a training on unrelated texts."""
+
 
 @dataclass(frozen=True)
 class Subject:

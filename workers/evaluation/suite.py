@@ -17,12 +17,10 @@ from workers.engines.transformers_engine import TransformersEngine
 from workers.evaluation import text_tasks
 from workers.evaluation.items import ITEMS_FILE, write_items
 from workers.evaluation.measures import Measure
-from workers.evaluation.subject import Subject
+from workers.evaluation.subject import CORPUS_STAGE, PERSISTENCE, Subject
 from workers.prompts import Prompts
 from workers.records import MetricRow
 from workers.sharing import MOUNTED, SharedStore
-
-CORPUS_STAGE = "corpus_stage"
 
 
 def _oracle(subject: Subject) -> list[Measure]:
@@ -76,20 +74,25 @@ class EvaluateSpec:
     """Folder for the items of every metric."""
     store: SharedStore = MOUNTED
     """What is read is fetched from it, and the items are published there."""
+    persisted: CheckpointRef | None = None
+    """The checkpoint after a training on unrelated texts, where there is one."""
 
 
 def evaluate(
     spec: EvaluateSpec, progress: Callable[[str, int, int, dict[str, Any]], None]
 ) -> list[MetricRow]:
-    """Run every evaluation on the checkpoint and on its corpus stage.
+    """Run every evaluation on the checkpoint, its corpus stage, and what persisted of it.
 
     Items go to `items.parquet` in the spec's folder, for paired comparisons.
     """
     subjects = [(spec.checkpoint, "")]
     if spec.corpus_stage is not None:
         subjects.append((spec.corpus_stage, CORPUS_STAGE))
+    if spec.persisted is not None:
+        subjects.append((spec.persisted, PERSISTENCE))
     # What is measured on corpora alone is none of a model's tasks.
     names = {"": tuple(name for name in spec.experiment.evaluation.tasks if name in TASKS)}
+    names[PERSISTENCE] = names[""]
     names[CORPUS_STAGE] = tuple(name for name in names[""] if name in CORPUS_STAGE_TASKS)
     total, done = sum(len(names[variant]) for _, variant in subjects), 0
     measures: list[Measure] = []
