@@ -190,7 +190,7 @@ class Evaluation(Section):
     """What is measured on every model and corpus."""
 
     tasks: tuple[
-        Literal["bits_per_byte", "rater", "pairs", "oracle", "collapse", "harness"], ...
+        Literal["bits_per_byte", "rater", "pairs", "oracle", "collapse", "harness", "anchors"], ...
     ] = (
         "bits_per_byte",
         "rater",
@@ -207,6 +207,10 @@ class Evaluation(Section):
     """Use at most this many labelled pairs (dialogues only)."""
     harness: Harness = Harness()
     """What the evaluation `harness` asks."""
+
+
+# What only reports, by the first part of its metrics' names.
+AUDITORS = {"oracle": "the oracle", "audit": "the audit anchor"}
 
 
 class Placement(Section):
@@ -277,21 +281,32 @@ class Experiment(Section):
                 "arms: each arm once, and `control` among them: every gate compares to it"
             )
         for field, metric in self.gate.metrics().items():
-            if metric.startswith("oracle/"):
+            auditor, _, _ = metric.partition("/")
+            if auditor in AUDITORS:
                 raise ValueError(
-                    f"gate.{field}: the oracle audits and does not steer, so {metric!r} decides "
-                    "nothing; gate on bits_per_byte, rater, pairs or a gate anchor"
+                    f"gate.{field}: {AUDITORS[auditor]} audits and does not steer, so {metric!r} "
+                    "decides nothing; gate on bits_per_byte, rater, pairs or a gate anchor"
                 )
         if self.corpus.kind != "microworld" and "oracle" in self.evaluation.tasks:
             raise ValueError(
                 "evaluation.tasks: `oracle` knows the truth of the microworld only; "
                 f"take it out for a corpus of kind {self.corpus.kind!r}"
             )
+        if self.corpus.kind != "microworld" and "anchors" in self.evaluation.tasks:
+            raise ValueError(
+                "evaluation.tasks: `anchors` are fitted on labelled texts that nothing else reads, "
+                "which the microworld alone can generate; take it out for a corpus of kind "
+                f"{self.corpus.kind!r}"
+            )
         self._arms_can_be_made()
         self._predictions_can_be_judged()
         if self.gate.collapse_bounds and "collapse" not in self.evaluation.tasks:
             raise ValueError(
                 "gate.collapse_bounds: nothing measures them; add `collapse` to evaluation.tasks"
+            )
+        if self.gate.anchor_metric is not None and "anchors" not in self.evaluation.tasks:
+            raise ValueError(
+                "gate.anchor_metric: nothing measures it; add `anchors` to evaluation.tasks"
             )
         low, high = self.acceptance.length_ratio
         if not 0 < low <= 1 <= high:
