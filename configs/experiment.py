@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from configs.arms import Arm
 from configs.corpora import Corpus, CorpusOptions, MicroworldCorpus
-from configs.gating import Gate
+from configs.gating import AUDITORS, Gate
 from configs.harness import Harness
 from configs.predictions import Prediction
 from configs.section import Positive, Section, Share
@@ -207,10 +207,6 @@ class Evaluation(Section):
     """Use at most this many labelled pairs (dialogues only)."""
     harness: Harness = Harness()
     """What the evaluation `harness` asks."""
-
-
-# What only reports, by the first part of its metrics' names.
-AUDITORS = {"oracle": "the oracle", "audit": "the audit anchor"}
 
 
 class Placement(Section):

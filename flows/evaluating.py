@@ -184,9 +184,7 @@ def _record_rows(
     write_rows(session, find(session, digest), recipe_id, rows)
 
 
-def write_rows(
-    session: Session, subject: Any, recipe_id: str, rows: Sequence[MetricRow]
-) -> None:
+def write_rows(session: Session, subject: Any, recipe_id: str, rows: Sequence[MetricRow]) -> None:
     """Record an evaluation's numbers about its subject."""
     held = [EvaluationRow(**asdict(row)) for row in rows]
     record_evaluations(session, subject, held, recipe_id=recipe_id)
