@@ -19,8 +19,8 @@ _SELF = """SELECT doc_id, CASE WHEN count(score) = count(*) THEN min(score) END 
 FROM read_parquet($files) GROUP BY doc_id"""
 _GATE = "SELECT doc_id, gate AS score FROM read_parquet($files)"
 _BOTH = """
-SELECT coalesce(l.score, 0.0), CAST(l.score IS NOT NULL AS DOUBLE),
-       coalesce(r.score, 0.0), CAST(r.score IS NOT NULL AS DOUBLE)
+SELECT coalesce(l.score, 0.0) AS own, CAST(l.score IS NOT NULL AS DOUBLE) AS own_weight,
+       coalesce(r.score, 0.0) AS other, CAST(r.score IS NOT NULL AS DOUBLE) AS other_weight
 FROM ({one}) l FULL JOIN ({other}) r USING (doc_id) ORDER BY doc_id
 """
 # Drawn by a hash of the id: the same documents in every generation.

@@ -23,15 +23,19 @@ from workers.sharing import MOUNTED
 TASKS = ("bits_per_byte", "rater", "oracle", "collapse")
 
 
-def experiment(**more) -> Experiment:
-    settings = {"evaluation": {"tasks": TASKS, "items": 6, "facts_items": 6}, **more}
-    return Experiment.model_validate({"name": "x", "corpus": {"documents": 60}, **settings})
+EXPERIMENT = Experiment.model_validate(
+    {
+        "name": "x",
+        "corpus": {"kind": "microworld", "documents": 150},
+        "evaluation": {"tasks": TASKS, "items": 30, "facts_items": 6},
+    }
+)
 
 
 @pytest.fixture(scope="module")
 def evaluated(tmp_path_factory):
     """A small microworld, and what the shipped model gets on it, before post-training too."""
-    home, settings = tmp_path_factory.mktemp("home"), experiment(corpus={"documents": 60})
+    home, settings = tmp_path_factory.mktemp("home"), EXPERIMENT
     made = import_corpus(settings.corpus, settings.intake, 0, home, lambda done: None)
     model = admit("microworld", None, home)
     spec = EvaluateSpec(
@@ -47,7 +51,7 @@ def evaluated(tmp_path_factory):
 
 
 def of(subject: str) -> list[Line]:
-    return [line for line in produced(experiment()) if line.of == subject]
+    return [line for line in produced(EXPERIMENT) if line.of == subject]
 
 
 def test_what_a_model_gets_is_in_the_catalogue_with_its_items(evaluated):
@@ -90,7 +94,7 @@ def test_without_labels_nothing_is_promised_that_takes_them():
 @given(st.sampled_from([line.metric for line in CATALOGUE["bits_per_byte"]]), st.data())
 def test_a_slip_of_the_pen_leads_back_to_the_name(metric, data):
     place = data.draw(st.integers(0, len(metric) - 1))
-    assert metric in nearest(metric[:place] + metric[place + 1 :], produced(experiment()))
+    assert metric in nearest(metric[:place] + metric[place + 1 :], produced(EXPERIMENT))
 
 
 def test_the_shipped_acceptance_rater_learned_from_the_set_that_anchors_leave_out():

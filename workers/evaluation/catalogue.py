@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Literal
 
+from configs.corpora import DatasetsCorpus, FileCorpus
 from configs.experiment import Experiment
 
 GATE_ANCHOR = "anchor/corpus_score"
@@ -120,9 +121,9 @@ def nearest(metric: str, lines: Iterable[Line]) -> list[str]:
 
 def _labelled(experiment: Experiment) -> bool:
     corpus = experiment.corpus
-    if corpus.kind in ("microworld", "dialogues"):
-        return True
-    return corpus.label_field is not None
+    if isinstance(corpus, FileCorpus | DatasetsCorpus):
+        return corpus.label_field is not None
+    return True
 
 
 def tasks_with(metric: str) -> Iterator[str]:

@@ -34,7 +34,7 @@ def fit_microworld_anchors(skills: Set[str]) -> dict[AnchorRole, FittedAnchor]:
     """
     params = WorldParams()
     taught = skills | skills_digests(params, SHIPPED_SEED, SHIPPED_EXEMPLARS)
-    fitted = {
+    fitted: dict[AnchorRole, FittedAnchor] = {
         role: fit_anchor(microworld_items(role, params, excluded=taught), role, family, FIELD)
         for role, family in ROLES.items()
     }
