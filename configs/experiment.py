@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from configs.arms import Arm
 from configs.corpora import Corpus, CorpusOptions, MicroworldCorpus
-from configs.gating import Gate
+from configs.gating import AUDITORS, Gate
 from configs.harness import Harness
 from configs.predictions import Prediction
 from configs.relearning import Relearning
@@ -202,6 +202,7 @@ class Evaluation(Section):
             "harness",
             "deployment",
             "relearning",
+            "anchors",
         ],
         ...,
     ] = (
@@ -294,10 +295,11 @@ class Experiment(Section):
                 "arms: each arm once, and `control` among them: every gate compares to it"
             )
         for field, metric in self.gate.metrics().items():
-            if metric.split("/")[0] in OF_THE_ORACLE:
+            auditor, _, _ = metric.partition("/")
+            if auditor in AUDITORS:
                 raise ValueError(
-                    f"gate.{field}: the oracle audits and does not steer, so {metric!r} decides "
-                    "nothing; gate on bits_per_byte, rater, pairs or a gate anchor"
+                    f"gate.{field}: {AUDITORS[auditor]} audits and does not steer, so {metric!r} "
+                    "decides nothing; gate on bits_per_byte, rater, pairs or a gate anchor"
                 )
         audited = [task for task in self.evaluation.tasks if task in OF_THE_ORACLE]
         if self.corpus.kind != "microworld" and audited:
@@ -305,12 +307,22 @@ class Experiment(Section):
                 f"evaluation.tasks: `{audited[0]}` knows the truth of the microworld only; "
                 f"take it out for a corpus of kind {self.corpus.kind!r}"
             )
+        if self.corpus.kind != "microworld" and "anchors" in self.evaluation.tasks:
+            raise ValueError(
+                "evaluation.tasks: `anchors` are fitted on labelled texts that nothing else reads, "
+                "which the microworld alone can generate; take it out for a corpus of kind "
+                f"{self.corpus.kind!r}"
+            )
         self._arms_can_be_made()
         self._models_can_be_made()
         self._predictions_can_be_judged()
         if self.gate.collapse_bounds and "collapse" not in self.evaluation.tasks:
             raise ValueError(
                 "gate.collapse_bounds: nothing measures them; add `collapse` to evaluation.tasks"
+            )
+        if self.gate.anchor_metric is not None and "anchors" not in self.evaluation.tasks:
+            raise ValueError(
+                "gate.anchor_metric: nothing measures it; add `anchors` to evaluation.tasks"
             )
         low, high = self.acceptance.length_ratio
         if not 0 < low <= 1 <= high:

@@ -23,11 +23,11 @@ from db.records import (
     set_arm_status,
     set_generation,
 )
-from flows import steps, succession
+from flows import anchoring, steps, succession
 from flows.context import ArmState, RunContext
 from flows.relearning import compare_with_control
 from flows.stages import Finished, Recipe, costs, perform
-from flows.tasks import evaluate_corpus, evaluate_model
+from flows.tasks import evaluate_corpus, evaluate_model, run_shard_group
 from workers.checkpoints import CheckpointRef, admit
 from workers.corpora.intake import import_corpus
 from workers.corpora.sources import source_signature
@@ -66,6 +66,8 @@ def begin(context: RunContext, seed: int) -> None:
                 promote(session, arm.row, row)
         evaluate_model(arm.name, seed, 0)
         evaluate_corpus(arm.name, seed, 0)
+        if anchoring.asked(context):
+            anchoring.compare_raters(context, arm, 0, run_shard_group)
         with context.write() as session:
             set_generation(session, row, status="finished")
     compare_with_control(context, seed, 0)

@@ -31,6 +31,8 @@ from workers.sharing import MOUNTED, SharedStore
 if TYPE_CHECKING:
     from workers.checkpoints import CheckpointRef
     from workers.corpora.store import CorpusRef
+    from workers.evaluation.anchor_items import AnchorRole
+    from workers.evaluation.anchors import Anchor
     from workers.node_checks import ClusterNodes
     from workers.pool import EnginePool
     from workers.skills import SkillsSet
@@ -54,6 +56,17 @@ class TrainedOn:
     """Its optimiser steps."""
 
 
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Scores of every document of a corpus, on this node."""
+
+    folder: Path
+    digest: str
+    """Of the files."""
+    mean: float | None = None
+    """The gate anchor's mean, where it is the anchors that scored."""
+
+
 @dataclass
 class ArmState:
     """Where an arm of one seed stands: one corpus and one model for each generation so far."""
@@ -69,6 +82,10 @@ class ArmState:
     """Folders of the items of relearning, by generation, where it is measured."""
     trained: dict[int, TrainedOn] = field(default_factory=dict)
     """What each generation's model was trained on, as far as arms must agree in it."""
+    anchored: dict[int, Scored] = field(default_factory=dict)
+    """The anchors' scores of each generation's corpus."""
+    self_rated: dict[int, Scored] = field(default_factory=dict)
+    """Ratings of each generation's corpus by the model of the same generation."""
     quarantined: set[str] = field(default_factory=set)
     stopped: bool = False
 
@@ -96,6 +113,10 @@ class RunContext:
     """The configured model, once it is checked."""
     held_out: dict[int, CorpusRef | None] = field(default_factory=dict)
     """Held-out documents by seed."""
+    anchors: dict[AnchorRole, Anchor] = field(default_factory=dict)
+    """The gate and the audit anchor, where they are asked."""
+    ceilings: dict[int, float] = field(default_factory=dict)
+    """By seed, the gate anchor's mean over held-out desirable documents; 1 without labels."""
     arms: dict[int, list[ArmState]] = field(default_factory=dict)
     """Arms by seed, the control first."""
     model_calls: int = 0

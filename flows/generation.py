@@ -20,7 +20,7 @@ from db.records import (
     record_changed_documents,
     set_generation,
 )
-from flows import steps
+from flows import anchoring, steps
 from flows.context import ArmState, RunContext, current
 from flows.matching import check_matching
 from flows.ratings import publish_ratings
@@ -46,6 +46,9 @@ def generation(seed: int, index: int) -> None:
     _make_models(context, arms, index, excluded)
     check_matching(context, seed, index)
     compare_with_control(context, seed, index)
+    for arm in arms:
+        if anchoring.asked(context):
+            anchoring.compare_raters(context, arm, index, run_shard_group)
     with context.write() as session:
         for arm in arms:
             set_generation(session, rows[arm.name], status="finished")

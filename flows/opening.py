@@ -37,6 +37,7 @@ from db.records import (
 )
 from db.sessions import Database, open_database
 from flows import provenance
+from flows.checking import check_evaluations
 from flows.console import Reporter
 from flows.context import RunContext, entered
 from flows.lease import AT_ONCE, fenced, hold_leases
@@ -103,7 +104,8 @@ def open_run(experiment: Experiment, until: int) -> Iterator[RunContext]:
     Raises:
         ConfigProblem: the experiment exists with another config.
         LeaseHeld: another process writes one of its arms now.
-        InputProblem: the store cannot be used.
+        InputProblem: the store cannot be used, or an evaluation, or a metric that is named is not
+            measured.
         WorkProblem: the store cannot be reached.
     """
     home = home_of(experiment)
@@ -113,7 +115,7 @@ def open_run(experiment: Experiment, until: int) -> Iterator[RunContext]:
     prompt_file = load_prompts(experiment.model.prompts)
     _check_training(experiment, prompt_file)
     skills = load_skills(experiment.skills)
-    harness = _checked_harness(experiment)
+    harness, said = check_evaluations(experiment)
     database = open_record(experiment, home)
     try:
         config = resolved_config(experiment)
@@ -137,6 +139,8 @@ def open_run(experiment: Experiment, until: int) -> Iterator[RunContext]:
                 store=store,
                 harness=harness,
             )
+            for each in said:
+                context.say(each)
             _sweep(context)
             _write_predictions_down(context)
             with _outcome(context), entered(context):
@@ -156,21 +160,6 @@ def _check_training(experiment: Experiment, prompt_file: PromptFile) -> None:
     persistence = experiment.evaluation.persistence
     if persistence is not None and persistence.path is not None:
         find_files(persistence.path, "evaluation.persistence.path")
-
-
-def _checked_harness(experiment: Experiment) -> dict[str, Any] | None:
-    """Signature of what the evaluation `harness` asks, once all of it is known to be usable.
-
-    Raises:
-        InputProblem: a task, its file or its data cannot be used.
-    """
-    if "harness" not in experiment.evaluation.tasks:
-        return None
-    # Imported here: the harness takes seconds to import, and few runs ask it.
-    from workers.evaluation.harness import check
-
-    held_out = experiment.intake.held_out_share > 0
-    return check(experiment.evaluation.harness, held_out=held_out).signature()
 
 
 def _write_predictions_down(context: RunContext) -> None:

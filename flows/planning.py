@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from rich.console import Console
@@ -49,6 +50,17 @@ def plan(experiment: Experiment) -> list[dict[str, Any]]:
 
 def _stages(experiment: Experiment, arm: ArmName, index: int) -> dict[str, int]:
     """How many stages of each kind a generation of an arm consists of."""
+    found = Counter(_made(experiment, arm, index))
+    if "anchors" in experiment.evaluation.tasks:
+        # A corpus is scored by the anchors and rated by its own model, and these are compared.
+        found += Counter({"rate": 1, "evaluate": 2})
+        if index == 0:
+            held_out = experiment.intake.held_out_share > 0
+            found += Counter({"evaluate": 1 + held_out})
+    return found
+
+
+def _made(experiment: Experiment, arm: ArmName, index: int) -> dict[str, int]:
     census = 1 if "oracle" in experiment.evaluation.tasks else 0
     # A late mix takes a stage of its own, and persistence reads texts and trains on them.
     late = 2 if experiment.training.entry == "fine_tune" else 1

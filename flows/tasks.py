@@ -11,7 +11,7 @@ from prefect.cache_policies import NO_CACHE
 
 from configs.arms import Arm as ArmName
 from db.models import Stage
-from flows import evaluating, relearning, sharding, succession
+from flows import anchoring, evaluating, relearning, sharding, succession
 from flows.context import ArmState, current
 from workers.interrupting import stop_if_asked
 from workers.jobs import Job
@@ -96,6 +96,8 @@ def evaluate_model(arm: ArmName, seed: int, index: int) -> None:
 def evaluate_corpus(arm: ArmName, seed: int, index: int) -> None:
     """Evaluate an arm's corpus of this generation."""
     evaluating.evaluate_corpus(current(), _arm(arm, seed), index)
+    if anchoring.asked(current()):
+        anchoring.score_corpus(current(), _arm(arm, seed), index)
 
 
 def _arm(name: ArmName, seed: int) -> ArmState:
