@@ -17,6 +17,13 @@ STAGE_FIELDS: dict[str, tuple[str, ...]] = {
     "rate": _ASKING,
     "revise": (*_ASKING, "rating.threshold", "revising", "acceptance"),
     "accept": (*_ASKING, "acceptance"),
+    "label": (
+        *_ASKING,
+        "rating.threshold",
+        "revising.max_tokens",
+        "acceptance",
+        "training.window",
+    ),
     "assemble": ("intake.shard_documents",),
     "train": ("training", "mix", "model.max_length"),
     "evaluate": ("evaluation", "model.dtype", "model.max_length", "rating", "revising"),
@@ -30,6 +37,8 @@ PLACEMENT = (
     "training.at_once",
     # What it makes enters by what a generation 0 was trained on.
     "training.generation_0",
+    # Who reads enters as a checkpoint.
+    "revising.reviser",
     "evaluation.batch",
     "evaluation.harness.batch",
     # What their files hold is in the recipe by content.
@@ -79,7 +88,12 @@ _SINCE: dict[str, Any] = {
     "gate.goodhart_min_gain": 0.01,
     "gate.anchor_room": 0.05,
     "skills.tasks": ["rate", "revise"],
+    "revising.candidates": 1,
+    "revising.quantile": 1,
+    "revising.reviser": "self",
 }
+# Fields of whole sections that count only where they are set, so that older recipes hold.
+_WHERE_SET = ("revising.candidates", "revising.quantile")
 
 
 def stage_settings(experiment: Experiment, stage: str) -> dict[str, Any]:
@@ -87,6 +101,10 @@ def stage_settings(experiment: Experiment, stage: str) -> dict[str, Any]:
     settings = {field: plain(_get(experiment, field)) for field in STAGE_FIELDS[stage]}
     for field in PLACEMENT:
         _drop(settings, field.split("."))
+    for field in _WHERE_SET:
+        # What evaluation asks a reviser for is one answer, the likeliest.
+        if stage == "evaluate" or plain(_get(experiment, field)) == _SINCE[field]:
+            _drop(settings, field.split("."))
     if "harness" not in experiment.evaluation.tasks:
         _drop(settings, ["evaluation", "harness"])
     return settings
