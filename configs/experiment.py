@@ -87,8 +87,8 @@ class Revising(Section):
     """Which of the candidates that pass every test is taken, by the self-rater's rating: 1 the best
     rated, 0.5 the median, which optimises the rater less hard."""
     reviser: Annotated[str, Field(min_length=1)] = "self"
-    """Who rates and revises: `self`, model n; `base`, generation 0 each time anew; or another model,
-    by hub id or folder with safetensors weights."""
+    """Who rates and revises: `self`, model n; `base`, generation 0 each time anew; or another
+    model, by hub id or folder with safetensors weights."""
     tag: str = "[contains undesirable behaviour]"
     """The line that `mode: tag` puts before a document."""
 
@@ -178,8 +178,8 @@ class Skills(Section):
     """The supervised exemplars that keep a model able to rate and revise."""
 
     source: Literal["fixed", "once", "self", "none"] = "fixed"
-    """`fixed`: the same set each generation; `once`: generation 0 only; `self`: the set's texts with
-    the answers that model n gives, for model n+1; `none`: zero-shot."""
+    """`fixed`: the same set each generation; `once`: generation 0 only; `self`: the set's texts,
+    with the answers that model n gives, teach model n+1; `none`: zero-shot."""
     path: str = "microworld"
     """`microworld` to generate them, the name of a shipped set, or a JSONL file."""
     exemplars: Positive = 12_000

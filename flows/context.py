@@ -59,6 +59,8 @@ class ArmState:
     checkpoints: list[CheckpointRef] = field(default_factory=list)
     evaluations: list[Path] = field(default_factory=list)
     """Folders of the evaluations' items, by generation."""
+    skills: dict[int, SkillsSet] = field(default_factory=dict)
+    """What each generation's model is taught, where the one before it has labelled that."""
     trained: dict[int, TrainedOn] = field(default_factory=dict)
     """What each generation's model was trained on, as far as arms must agree in it."""
     quarantined: set[str] = field(default_factory=set)
@@ -86,6 +88,8 @@ class RunContext:
     """What the evaluation `harness` asks, by content; None where it is not asked."""
     admitted: CheckpointRef | None = None
     """The configured model, once it is checked."""
+    reviser: CheckpointRef | None = None
+    """The other model that `revising.reviser` names, once it is checked."""
     held_out: dict[int, CorpusRef | None] = field(default_factory=dict)
     """Held-out documents by seed."""
     arms: dict[int, list[ArmState]] = field(default_factory=dict)

@@ -55,6 +55,8 @@ def _stages(experiment: Experiment, arm: ArmName, index: int) -> dict[str, int]:
         base = {"train": 1} if trained or experiment.skills.post_train_base else {}
         return {"import": 1, **base, "evaluate": 1 + census + (census if trained else 0)}
     after = {"train": 1, "evaluate": 1 + 2 * census}
+    if experiment.skills.source == "self":
+        after = {"label": 1, **after}
     if arm is ArmName.CONTROL:
         return after
     before = {"rate": 1, "revise": 1}

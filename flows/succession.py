@@ -28,6 +28,7 @@ from flows.stages import Finished, Recipe, numerics_class, perform
 from workers.checkpoints import CheckpointRef, open_checkpoint
 from workers.mixing import MixSpec
 from workers.problems import InputProblem
+from workers.skills import SkillsSet
 
 
 def generation_0(context: RunContext, arm: ArmState, row: Generation) -> CheckpointRef:
@@ -37,7 +38,8 @@ def generation_0(context: RunContext, arm: ArmState, row: Generation) -> Checkpo
     if settings.training.generation_0 == "trained":
         return _successor(context, arm, row, 0, frozenset())
     if settings.skills.post_train_base:
-        return _trained(context, _train(context, row, context.admitted, None, arm.seed))
+        taught = context.skills
+        return _trained(context, _train(context, row, context.admitted, None, taught, arm.seed))
     return context.admitted
 
 
@@ -58,7 +60,7 @@ def _successor(
     mix = _mix_spec(context, arm, index, excluded)
     # What inversion made carries its mark wherever it goes; generation 0 is nobody's doing.
     mark = {"inverted": True} if arm.name is ArmName.INVERT and index else {}
-    done = _train(context, row, mix.checkpoint, mix, arm.seed, mark)
+    done = _train(context, row, mix.checkpoint, mix, _taught(context, arm, index), arm.seed, mark)
     seen = done.meta["mix"]
     arm.trained[index] = TrainedOn(
         arm.seed, seen["tokens"], done.meta["tokens_seen"], done.meta["steps"]
@@ -74,6 +76,15 @@ def _successor(
         )
     census_of_training(context, arm, row, mix, done)
     return _trained(context, done)
+
+
+def _taught(context: RunContext, arm: ArmState, index: int) -> SkillsSet | None:
+    """The skills set that model `index` is post-trained on, if any."""
+    source = context.experiment.skills.source
+    if source == "once" and index:
+        return None
+    # Nobody came before generation 0: it learns from the set's author.
+    return arm.skills[index] if source == "self" and index else context.skills
 
 
 def _mix_spec(context: RunContext, arm: ArmState, index: int, excluded: frozenset[str]) -> MixSpec:
@@ -108,17 +119,15 @@ def _train(
     row: Generation,
     parent: CheckpointRef,
     mix: MixSpec | None,
+    skills: SkillsSet | None,
     seed: int,
     mark: dict[str, Any] | None = None,
 ) -> Finished:
-    """Train a successor of `parent` on the mix, if there is one, and then on the skills set.
+    """Train a successor of `parent` on the mix, if there is one, and then on a skills set.
 
     Its row is given the mark.
     """
     settings = context.experiment
-    skills = context.skills
-    if settings.skills.source == "once" and mix is not None:
-        skills = None
     real = mix is not None and mix.real_floor > 0
     # A generation 0 that is trained here begins from random weights, whatever its successors do.
     first = mix is not None and mix.checkpoint == context.admitted

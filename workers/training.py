@@ -17,7 +17,7 @@ from configs.prompts import PromptFile
 from workers.checkpoints import CheckpointRef, load_model, load_tokenizer, publish_model
 from workers.mixing import MixRef, MixSpec, build_mix, iterate_mix
 from workers.optimising import StagePlan, run_stage, settled
-from workers.packing import Row, check_packing, check_step, reply_row, whole_row
+from workers.packing import Row, check_packing, check_step, lengthened, reply_row, whole_row
 from workers.problems import InputProblem
 from workers.prompts import Prompts
 from workers.sharing import MOUNTED, SharedStore
@@ -199,12 +199,16 @@ def _plans(spec: TrainSpec, mix: MixRef | None, lessons: list[Row]) -> Iterator[
             rows=lambda: (whole_row(row.input_ids) for row in iterate_mix(mix)),
         )
     if lessons:
-        order = list(_drawn(lessons, spec.training.skills.tokens, spec.seed))
+        budget = spec.training.skills.tokens
+        rows = [lessons[index] for index in _drawn(lessons, budget, spec.seed)]
+        if spec.skills is not None and spec.skills.labelled_by is not None:
+            # Every arm has a set of its own, and all are to be trained on equally much.
+            rows = lengthened(rows, budget, spec.training.window)
         yield StagePlan(
             name="skills",
             settings=spec.training.skills,
-            tokens=sum(len(lessons[index].input_ids) for index in order),
-            rows=lambda: (lessons[index] for index in order),
+            tokens=sum(len(row.input_ids) for row in rows),
+            rows=lambda: iter(rows),
         )
 
 

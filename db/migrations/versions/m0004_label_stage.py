@@ -24,9 +24,7 @@ def downgrade() -> None:
     op.execute(f"DELETE FROM stage_uses WHERE stage_id IN {labels}")
     op.execute(f"DELETE FROM used WHERE stage_id IN {labels}")
     op.execute(f"DELETE FROM generated WHERE stage_id IN {labels}")
-    op.execute(
-        f"DELETE FROM informed WHERE stage_id IN {labels} OR source_stage_id IN {labels}"
-    )
+    op.execute(f"DELETE FROM informed WHERE stage_id IN {labels} OR source_stage_id IN {labels}")
     op.execute("DELETE FROM stages WHERE stage = 'label'")
     _allow(BEFORE)
 
