@@ -86,6 +86,14 @@ class Revising(Section):
     """Longest reply; a reply that is cut off there is refused."""
     temperature: Annotated[float, Field(ge=0.0, le=2.0)] = 0.0
     """0 takes the likeliest token each time."""
+    candidates: Positive = 1
+    """Proposals drawn for each document; more than one needs a temperature above 0."""
+    quantile: Share = 1.0
+    """Which of the candidates that pass every test is taken, by the self-rater's rating: 1 the best
+    rated, 0.5 the median, which optimises the rater less hard."""
+    reviser: Annotated[str, Field(min_length=1)] = "self"
+    """Who rates and revises: `self`, model n; `base`, generation 0 each time anew; or another
+    model, by hub id or folder with safetensors weights."""
     tag: str = "[contains undesirable behaviour]"
     """The line that `mode: tag` puts before a document."""
 
@@ -172,8 +180,9 @@ class Training(Section):
 class Skills(Section):
     """The supervised exemplars that keep a model able to rate and revise."""
 
-    source: Literal["fixed", "once", "none"] = "fixed"
-    """`fixed`: the same set each generation; `once`: generation 0 only; `none`: zero-shot."""
+    source: Literal["fixed", "once", "self", "none"] = "fixed"
+    """`fixed`: the same set each generation; `once`: generation 0 only; `self`: the set's texts,
+    with the answers that model n gives, teach model n+1; `none`: zero-shot."""
     path: str = "microworld"
     """`microworld` to generate them, the name of a shipped set, or a JSONL file."""
     exemplars: Positive = 12_000
@@ -315,6 +324,7 @@ class Experiment(Section):
             )
         self._arms_can_be_made()
         self._models_can_be_made()
+        self._revisions_can_be_made()
         self._predictions_can_be_judged()
         if self.gate.collapse_bounds and "collapse" not in self.evaluation.tasks:
             raise ValueError(
@@ -331,6 +341,11 @@ class Experiment(Section):
             raise ValueError(
                 "skills.post_train_base: a generation 0 that is trained here "
                 "(training.generation_0) has its skills stage anyway; take it out"
+            )
+        if self.skills.source == "none" and self.skills.post_train_base:
+            raise ValueError(
+                "skills.post_train_base: `skills.source: none` has no set to train generation 0 "
+                "on; take it out, or set skills.source to `once`, `fixed` or `self`"
             )
         return self
 
@@ -387,6 +402,35 @@ class Experiment(Section):
                     f"{field}.batch_tokens: {stage.batch_tokens} is less than training.window "
                     f"({training.window}), so that one row would not fit into a step; raise it"
                 )
+
+    def _revisions_can_be_made(self) -> None:
+        """Refuse candidates that are all the same, and readers that change nothing or mix roles."""
+        revising = self.revising
+        if revising.candidates > 1 and revising.temperature == 0:
+            raise ValueError(
+                f"revising.temperature: 0 makes all {revising.candidates} candidates the same; "
+                "set it above 0, or revising.candidates to 1"
+            )
+        if revising.candidates > 1 and revising.mode not in ("edits", "rewrite"):
+            raise ValueError(
+                f"revising.candidates: `mode: {revising.mode}` writes nothing to choose from; set "
+                "1, or the mode `edits` or `rewrite`"
+            )
+        if revising.quantile < 1 and revising.candidates == 1:
+            raise ValueError(
+                f"revising.quantile: {revising.quantile} of one candidate is that candidate; raise "
+                "revising.candidates, or set 1"
+            )
+        if revising.reviser == "base" and self.acceptance.rater == "base":
+            raise ValueError(
+                "acceptance.rater: with `revising.reviser: base` generation 0 is the self-rater, "
+                "and would judge its own ratings once more in another role; set it to `none`"
+            )
+        if revising.reviser != "self" and self.source == "base" and self.generations > 1:
+            raise ValueError(
+                f"revising.reviser: {revising.reviser!r} would read corpus 0 in each generation "
+                "(`source: base`), and make the first one again; set source to `last`"
+            )
 
     def _predictions_can_be_judged(self) -> None:
         """Refuse predictions about what this experiment will not have."""

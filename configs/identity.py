@@ -17,6 +17,13 @@ STAGE_FIELDS: dict[str, tuple[str, ...]] = {
     "rate": _ASKING,
     "revise": (*_ASKING, "rating.threshold", "revising", "acceptance"),
     "accept": (*_ASKING, "acceptance"),
+    "label": (
+        *_ASKING,
+        "rating.threshold",
+        "revising.max_tokens",
+        "acceptance",
+        "training.window",
+    ),
     "assemble": ("intake.shard_documents",),
     "train": ("training", "mix", "model.max_length"),
     "evaluate": ("evaluation", "model.dtype", "model.max_length", "rating", "revising"),
@@ -43,6 +50,8 @@ PLACEMENT = (
     "training.fine_tune",
     "training.framing",
     "evaluation.persistence",
+    # Who reads enters as a checkpoint.
+    "revising.reviser",
     "evaluation.batch",
     "evaluation.harness.batch",
     # What their files hold is in the recipe by content.
@@ -101,6 +110,9 @@ _SINCE: dict[str, Any] = {
     "gate.goodhart_min_gain": 0.01,
     "gate.anchor_room": 0.05,
     "skills.tasks": ["rate", "revise"],
+    "revising.candidates": 1,
+    "revising.quantile": 1,
+    "revising.reviser": "self",
 }
 
 
@@ -110,7 +122,9 @@ def stage_settings(experiment: Experiment, stage: str) -> dict[str, Any]:
     for field in PLACEMENT:
         _drop(settings, field.split("."))
     for field, before in _SINCE.items():
-        if plain(_get(experiment, field)) == before:
+        # What evaluation asks a reviser for is one answer, the likeliest.
+        unasked = stage == "evaluate" and field in ("revising.candidates", "revising.quantile")
+        if unasked or plain(_get(experiment, field)) == before:
             _drop(settings, field.split("."))
     if "harness" not in experiment.evaluation.tasks:
         _drop(settings, ["evaluation", "harness"])

@@ -25,6 +25,7 @@ from db.records import (
 )
 from flows import anchoring, steps, succession
 from flows.context import ArmState, RunContext
+from flows.readers import admit_reviser
 from flows.relearning import compare_with_control
 from flows.stages import Finished, Recipe, costs, perform
 from flows.tasks import evaluate_corpus, evaluate_model, run_shard_group
@@ -53,6 +54,7 @@ def begin(context: RunContext, seed: int) -> None:
         context.arms[seed].append(ArmState(name, seed, arm))
     context.reporter.step(f"[bold]seed {seed}[/], generation 0")
     context.admitted = admit_model(context)
+    context.reviser = admit_reviser(context)
     for arm, row in zip(context.arms[seed], rows, strict=True):
         corpus, quarantined = take_in(context, row, seed)
         arm.corpora.append(corpus)

@@ -80,6 +80,8 @@ class ArmState:
     """Folders of the evaluations' items, by generation."""
     relearned: dict[int, Path] = field(default_factory=dict)
     """Folders of the items of relearning, by generation, where it is measured."""
+    skills: dict[int, SkillsSet] = field(default_factory=dict)
+    """What each generation's model is taught, where the one before it has labelled that."""
     trained: dict[int, TrainedOn] = field(default_factory=dict)
     """What each generation's model was trained on, as far as arms must agree in it."""
     anchored: dict[int, Scored] = field(default_factory=dict)
@@ -111,6 +113,8 @@ class RunContext:
     """What the evaluation `harness` asks, by content; None where it is not asked."""
     admitted: CheckpointRef | None = None
     """The configured model, once it is checked."""
+    reviser: CheckpointRef | None = None
+    """The other model that `revising.reviser` names, once it is checked."""
     held_out: dict[int, CorpusRef | None] = field(default_factory=dict)
     """Held-out documents by seed."""
     anchors: dict[AnchorRole, Anchor] = field(default_factory=dict)

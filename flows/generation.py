@@ -22,8 +22,10 @@ from db.records import (
 )
 from flows import anchoring, steps
 from flows.context import ArmState, RunContext, current
+from flows.labelled_skills import label_skills
 from flows.matching import check_matching
 from flows.ratings import publish_ratings
+from flows.readers import reader_of
 from flows.relearning import compare_with_control
 from flows.tasks import evaluate_corpus, make_model, run_shard_group
 from workers.assembling import Assembled, changed_documents
@@ -40,7 +42,11 @@ def generation(seed: int, index: int) -> None:
     """Make generation `index` of every arm that goes on, out of generation `index` - 1."""
     context = current()
     arms = [arm for arm in context.arms[seed] if not arm.stopped]
-    rows = {arm.name: treat(context, arm, index) for arm in arms}
+    rows: dict[ArmName, Generation] = {}
+    for arm in arms:
+        rows[arm.name] = treat(context, arm, index)
+        # At once, while the engines still hold the model that has read.
+        label_skills(context, arm, index, rows[arm.name], run_shard_group)
     # What the engine failed on leaves every arm, so that all models see the same documents.
     excluded = frozenset[str]().union(*(arm.quarantined for arm in arms))
     _make_models(context, arms, index, excluded)
@@ -76,12 +82,13 @@ def treat(context: RunContext, arm: ArmState, index: int) -> Generation:
         set_generation(session, row, status="running")
     context.reporter.step(f"[bold]{arm.name}[/], seed {arm.seed}, generation {index}")
     source = 0 if context.experiment.source == "base" else -1
-    corpus, checkpoint = arm.corpora[source], arm.checkpoints[-1]
+    corpus = arm.corpora[source]
     if arm.name is ArmName.CONTROL:
         counts = dict.fromkeys(ACTIONS, 0) | {"keep": corpus.documents}
         arm.corpora.append(corpus)
         _note_corpus(context, arm, row, counts)
         return row
+    checkpoint = reader_of(context, arm)
     ratings = steps.rate(context, row, checkpoint, corpus, run_shard_group)
     publish_ratings(
         context.home,

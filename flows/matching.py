@@ -11,14 +11,16 @@ from workers.problems import WorkProblem
 def check_matching(context: RunContext, seed: int, index: int) -> None:
     """Check that a generation's models were trained alike, and say in what.
 
-    Under `init: parent` a model has its forebears' training behind it, so that all generations so
-    far must agree; otherwise this one.
+    Under `init: parent` a model has its forebears' training behind it, and under `skills.source:
+    self` their answers, so that all generations so far must agree; otherwise this one.
 
     Raises:
         WorkProblem: an arm differs from the control.
     """
     arms = [arm for arm in context.arms[seed] if index in arm.trained]
-    since = 1 if context.experiment.training.init == "parent" else index
+    settings = context.experiment
+    chained = settings.training.init == "parent" or settings.skills.source == "self"
+    since = 1 if chained else index
     for generation in range(since, index + 1):
         for arm in arms[1:]:
             _compare(arms[0], arm, generation)

@@ -76,6 +76,8 @@ def _made(experiment: Experiment, arm: ArmName, index: int) -> dict[str, int]:
     after = {"train": late + lasting, "evaluate": 1 + again + 2 * census}
     if lasting:
         after["import"] = lasting
+    if experiment.skills.source == "self":
+        after = {"label": 1, **after}
     if arm is ArmName.CONTROL:
         return after
     before = {"rate": 1, "revise": 1}

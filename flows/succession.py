@@ -79,7 +79,7 @@ def _successor(
     settings = context.experiment
     # What inversion made carries its mark wherever it goes; generation 0 is nobody's doing.
     mark = {"inverted": True} if arm.name is ArmName.INVERT and index else {}
-    skills = None if settings.skills.source == "once" else context.skills
+    skills = _taught(context, arm, index)
     if settings.training.entry == "fine_tune":
         made = _train_late(context, row, arm, mix, skills, mark)
     else:
@@ -139,6 +139,15 @@ def _trained_on(seed: int, stages: list[Finished]) -> TrainedOn:
         sum(done.meta["steps"] for done in stages),
         late,
     )
+
+
+def _taught(context: RunContext, arm: ArmState, index: int) -> SkillsSet | None:
+    """The skills set that model `index` is post-trained on, if any."""
+    source = context.experiment.skills.source
+    if source == "once" and index:
+        return None
+    # Nobody came before generation 0: it learns from the set's author.
+    return arm.skills[index] if source == "self" and index else context.skills
 
 
 def _mix_spec(context: RunContext, arm: ArmState, index: int, excluded: frozenset[str]) -> MixSpec:

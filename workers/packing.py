@@ -60,6 +60,29 @@ def reply_row(prompt: Sequence[int], reply: Sequence[int]) -> Row:
     return Row([*prompt, *reply], [IGNORED] * len(prompt) + list(reply))
 
 
+def lengthened(rows: Sequence[Row], tokens: int, window: int) -> list[Row]:
+    """The rows, the last of them longer, so that they are `tokens` long together.
+
+    What is added comes after a row's end and is not learned, so that nothing of it reaches a
+    gradient: attention never looks ahead.
+
+    Args:
+        rows: at most `tokens` long together.
+        tokens: how long they are to be; less, if every row is as long as the window.
+        window: longest row.
+    """
+    made = list(rows)
+    left = tokens - sum(len(row.input_ids) for row in rows)
+    for i in reversed(range(len(made))):
+        ids, labels = list(made[i].input_ids), list(made[i].labels)
+        more = min(left, window - len(ids))
+        made[i] = Row(ids + ids[-1:] * more, labels + [IGNORED] * more)
+        left -= more
+        if not left:
+            break
+    return made
+
+
 def steps_of(tokens: int, step_tokens: int) -> int:
     """Number of optimiser steps in which so many tokens are read."""
     return -(-tokens // step_tokens)

@@ -20,7 +20,7 @@ from workers.framing import frame_ids
 from workers.mix_specs import MixSpec
 from workers.mixing import MixRef, build_mix, iterate_mix
 from workers.optimising import STAGE_FIELDS, StagePlan, run_stage, settled
-from workers.packing import Row, check_packing, check_step, framed_row, reply_row
+from workers.packing import Row, check_packing, check_step, framed_row, lengthened, reply_row
 from workers.problems import InputProblem
 from workers.prompts import Prompts
 from workers.replay import interleaved, replayed
@@ -222,15 +222,16 @@ def _plans(
     if lessons:
         budget = spec.training.skills.tokens
         again = round(spec.training.replay * budget) if mix is not None else 0
-        order = list(_drawn(lessons, budget - again, spec.seed))
-        taught = sum(len(lessons[index].input_ids) for index in order)
+        rows = [lessons[index] for index in _drawn(lessons, budget - again, spec.seed)]
+        if spec.skills is not None and spec.skills.labelled_by is not None:
+            # Every arm has a set of its own, and all are to be trained on equally much.
+            rows = lengthened(rows, budget - again, spec.training.window)
+        taught = sum(len(row.input_ids) for row in rows)
         yield StagePlan(
             name="skills",
             settings=spec.training.skills,
             tokens=taught + again,
-            rows=lambda: interleaved(
-                (lessons[index] for index in order), taught, replayed(mix, again, shown), again
-            ),
+            rows=lambda: interleaved(iter(rows), taught, replayed(mix, again, shown), again),
         )
 
 

@@ -157,6 +157,55 @@ def test_arms_that_nothing_can_write_are_refused(settings, words):
         load(ROOT / "microworld-tiny.yaml", settings)
 
 
+SAMPLED = "revising.temperature=0.7"
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (["revising.candidates=4"], "revising.temperature: 0 makes all 4 candidates the same"),
+        (["revising.quantile=0.5"], "revising.quantile: 0.5 of one candidate"),
+        (
+            ["revising.candidates=4", SAMPLED, "revising.mode=drop"],
+            "revising.candidates: `mode: drop` writes nothing",
+        ),
+        (["revising.reviser=base"], "acceptance.rater: with `revising.reviser: base`"),
+        (["revising.reviser=some/model", "source=base"], "revising.reviser: 'some/model' would"),
+        (["revising.reviser="], "revising.reviser"),
+        (
+            ["skills.source=none", "skills.post_train_base=true"],
+            "skills.post_train_base: `skills.source: none` has no set",
+        ),
+    ],
+)
+def test_readers_and_choices_that_make_no_sense_are_refused(settings, words):
+    with pytest.raises(ConfigProblem, match=re.escape(words)):
+        load(ROOT / "microworld-tiny.yaml", settings)
+
+
+def test_how_documents_are_revised_is_identity_where_it_is_set_and_only_there():
+    plain = load(ROOT / "microworld-tiny.yaml")
+    one = load(ROOT / "microworld-tiny.yaml", [SAMPLED])
+    four = ["revising.candidates=4", "revising.quantile=0.5", SAMPLED]
+    many = load(ROOT / "microworld-tiny.yaml", four)
+    other = load(ROOT / "microworld-tiny.yaml", ["revising.reviser=some/model"])
+    kept = {"mode", "max_tokens", "temperature", "tag"}
+    assert set(stage_settings(plain, "revise")["revising"]) == kept
+    assert set(stage_settings(many, "revise")["revising"]) == kept | {"candidates", "quantile"}
+    # Evaluation asks for the likeliest answer; who revises enters as a checkpoint.
+    assert stage_settings(many, "evaluate") == stage_settings(one, "evaluate")
+    assert stage_settings(other, "revise") == stage_settings(plain, "revise")
+    recorded = plain.model_dump(mode="json")
+    for name in ("candidates", "quantile", "reviser"):
+        del recorded["revising"][name]
+    assert not forks(differing_fields(recorded, plain.model_dump(mode="json")))
+    assert set(forks(differing_fields(recorded, many.model_dump(mode="json")))) == {
+        "revising.candidates",
+        "revising.quantile",
+        "revising.temperature",
+    }
+
+
 def test_inversion_is_for_the_microworld_alone():
     data = {"arms": ["control", "invert"], "corpus": {"kind": "files", "path": "x"}}
     said = refused({**data, "evaluation": {"tasks": ["bits_per_byte"]}})

@@ -12,14 +12,16 @@ from workers.problems import WorkProblem
 ALIKE = TrainedOn(seed=3, corpus_tokens=1000, tokens=1800, steps=14)
 
 
-def context(*trained: dict[int, TrainedOn], init: str = "scratch"):
+def context(*trained: dict[int, TrainedOn], init: str = "scratch", source: str = "fixed"):
     names = (Arm.CONTROL, Arm.PARAPHRASE, Arm.REVISE)[-len(trained) :]
     rows = zip(names, trained, strict=True)
     arms = [ArmState(name, 3, None, trained=each) for name, each in rows]  # pyright: ignore[reportArgumentType]
     said: list[str] = []
     return SimpleNamespace(
         arms={3: arms},
-        experiment=SimpleNamespace(training=SimpleNamespace(init=init)),
+        experiment=SimpleNamespace(
+            training=SimpleNamespace(init=init), skills=SimpleNamespace(source=source)
+        ),
         reporter=SimpleNamespace(step=said.append),
         said=said,
     )
@@ -56,6 +58,8 @@ def test_a_chain_of_models_answers_for_its_forebears():
     check_matching(context({1: ALIKE, 2: ALIKE}, late), 3, 2)
     with pytest.raises(WorkProblem, match="generation 1"):
         check_matching(context({1: ALIKE, 2: ALIKE}, late, init="parent"), 3, 2)
+    with pytest.raises(WorkProblem, match="generation 1"):
+        check_matching(context({1: ALIKE, 2: ALIKE}, late, source="self"), 3, 2)
 
 
 def test_an_arm_that_was_stopped_is_not_compared():
