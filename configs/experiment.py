@@ -11,6 +11,7 @@ from configs.corpora import Corpus, CorpusOptions, MicroworldCorpus
 from configs.gating import Gate
 from configs.harness import Harness
 from configs.predictions import Prediction
+from configs.samples import Samples
 from configs.section import Positive, Section, Share
 
 
@@ -190,7 +191,17 @@ class Evaluation(Section):
     """What is measured on every model and corpus."""
 
     tasks: tuple[
-        Literal["bits_per_byte", "rater", "pairs", "oracle", "collapse", "harness"], ...
+        Literal[
+            "bits_per_byte",
+            "rater",
+            "pairs",
+            "oracle",
+            "collapse",
+            "fidelity",
+            "samples",
+            "harness",
+        ],
+        ...,
     ] = (
         "bits_per_byte",
         "rater",
@@ -207,6 +218,12 @@ class Evaluation(Section):
     """Use at most this many labelled pairs (dialogues only)."""
     harness: Harness = Harness()
     """What the evaluation `harness` asks."""
+    samples: Samples = Samples()
+    """What the evaluation `samples` has written."""
+    decontaminate: bool = False
+    """Look in each generation for what evaluations ask in the accepted revisions, and train no arm
+    on a document that holds some. `pairs` asks about the corpus' own dialogues, so it is left out;
+    what the oracle asks is counted and may not steer."""
 
 
 class Placement(Section):
@@ -287,6 +304,7 @@ class Experiment(Section):
                 "evaluation.tasks: `oracle` knows the truth of the microworld only; "
                 f"take it out for a corpus of kind {self.corpus.kind!r}"
             )
+        self._texts_can_be_measured()
         self._arms_can_be_made()
         self._predictions_can_be_judged()
         if self.gate.collapse_bounds and "collapse" not in self.evaluation.tasks:
@@ -302,6 +320,25 @@ class Experiment(Section):
                 "(training.generation_0) has its skills stage anyway; take it out"
             )
         return self
+
+    def _texts_can_be_measured(self) -> None:
+        """Refuse measures of texts that there will not be."""
+        tasks, held_out = self.evaluation.tasks, self.intake.held_out_share > 0
+        if "samples" in tasks and not held_out:
+            raise ValueError(
+                "evaluation.tasks: `samples` continues held-out documents, and there are none; "
+                "raise intake.held_out_share, or take `samples` out"
+            )
+        if "samples" in tasks and self.evaluation.samples.max_tokens >= self.model.max_length:
+            raise ValueError(
+                "evaluation.samples.max_tokens: leaves no room for an opening; choose fewer than "
+                f"model.max_length, {self.model.max_length}"
+            )
+        if self.evaluation.decontaminate and not held_out and "harness" not in tasks:
+            raise ValueError(
+                "evaluation.decontaminate: no evaluation has items to look for; raise "
+                "intake.held_out_share, add `harness` to evaluation.tasks, or take it out"
+            )
 
     def _arms_can_be_made(self) -> None:
         """Refuse arms whose documents nothing here can write."""

@@ -35,6 +35,8 @@ PLACEMENT = (
     # What their files hold is in the recipe by content.
     "evaluation.harness.data",
     "evaluation.harness.task_files",
+    # It decides on documents of a mix, and enters a training by their ids.
+    "evaluation.decontaminate",
     "corpus.path",
 )
 # What may change between runs of one experiment without forking it. Contents behind a path are
@@ -64,6 +66,8 @@ EXTENDABLE = (
     "training.num_gpus",
     "training.at_once",
 )
+# What inside those decides what models are trained on, and so forks all the same.
+FORKING = ("evaluation.decontaminate",)
 
 
 # Fields that a record of an earlier version lacks, with what they meant before they were there.
@@ -79,6 +83,7 @@ _SINCE: dict[str, Any] = {
     "gate.goodhart_min_gain": 0.01,
     "gate.anchor_room": 0.05,
     "skills.tasks": ["rate", "revise"],
+    "evaluation.decontaminate": False,
 }
 
 
@@ -87,8 +92,9 @@ def stage_settings(experiment: Experiment, stage: str) -> dict[str, Any]:
     settings = {field: plain(_get(experiment, field)) for field in STAGE_FIELDS[stage]}
     for field in PLACEMENT:
         _drop(settings, field.split("."))
-    if "harness" not in experiment.evaluation.tasks:
-        _drop(settings, ["evaluation", "harness"])
+    for task in ("harness", "samples"):
+        if task not in experiment.evaluation.tasks:
+            _drop(settings, ["evaluation", task])
     return settings
 
 
@@ -127,6 +133,8 @@ def forks(difference: Mapping[str, tuple[Any, Any]]) -> dict[str, tuple[Any, Any
 
 
 def _extends(name: str, old: Any, new: Any) -> bool:
+    if name in FORKING:
+        return False
     if name in ("seeds", "arms"):
         return set(old) <= set(new)
     if name == "generations":

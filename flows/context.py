@@ -62,6 +62,8 @@ class ArmState:
     trained: dict[int, TrainedOn] = field(default_factory=dict)
     """What each generation's model was trained on, as far as arms must agree in it."""
     quarantined: set[str] = field(default_factory=set)
+    contaminated: set[str] = field(default_factory=set)
+    """Documents whose revisions held what an evaluation asks."""
     stopped: bool = False
 
 

@@ -24,6 +24,7 @@ from flows import steps
 from flows.context import ArmState, RunContext, current
 from flows.matching import check_matching
 from flows.ratings import publish_ratings
+from flows.revised_texts import decontaminate, measure_revisions
 from flows.tasks import evaluate_corpus, make_model, run_shard_group
 from workers.assembling import Assembled, changed_documents
 from workers.interrupting import heard_again
@@ -40,8 +41,9 @@ def generation(seed: int, index: int) -> None:
     context = current()
     arms = [arm for arm in context.arms[seed] if not arm.stopped]
     rows = {arm.name: treat(context, arm, index) for arm in arms}
-    # What the engine failed on leaves every arm, so that all models see the same documents.
-    excluded = frozenset[str]().union(*(arm.quarantined for arm in arms))
+    # What the engine failed on, and what came to hold an evaluation's items, leaves every arm, so
+    # that all models see the same documents.
+    excluded = frozenset[str]().union(*(arm.quarantined | arm.contaminated for arm in arms))
     _make_models(context, arms, index, excluded)
     check_matching(context, seed, index)
     with context.write() as session:
@@ -97,6 +99,9 @@ def treat(context: RunContext, arm: ArmState, index: int) -> Generation:
     made = steps.make_corpus(context, row, corpus, decisions, checkpoint, accepted_by)
     arm.corpora.append(made.corpus)
     arm.quarantined |= set(made.quarantined)
+    if steps.asks_model(context, arm.name):
+        measure_revisions(context, row, corpus, decisions, checkpoint)
+        decontaminate(context, arm, row, corpus, decisions)
 
     def changed() -> Rows:
         return changed_documents(corpus, steps.folder(decisions), context.store)

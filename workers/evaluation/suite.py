@@ -17,6 +17,8 @@ from workers.engines.transformers_engine import TransformersEngine
 from workers.evaluation import text_tasks
 from workers.evaluation.items import ITEMS_FILE, write_items
 from workers.evaluation.measures import Measure
+from workers.evaluation.sample_files import evaluation_files
+from workers.evaluation.samples import samples
 from workers.evaluation.subject import Subject
 from workers.prompts import Prompts
 from workers.records import MetricRow
@@ -47,6 +49,7 @@ TASKS: dict[str, Callable[[Subject], list[Measure]]] = {
     "pairs": text_tasks.pairs,
     "oracle": _oracle,
     "harness": _harness,
+    "samples": samples,
 }
 
 
@@ -75,7 +78,8 @@ def evaluate(
 ) -> list[MetricRow]:
     """Run every evaluation on the checkpoint and on its corpus stage.
 
-    Items go to `items.parquet` in the spec's folder, for paired comparisons.
+    Items go to `items.parquet` in the spec's folder, for paired comparisons; what the model wrote
+    to `samples.parquet` beside it.
     """
     subjects = [(spec.checkpoint, "")]
     if spec.corpus_stage is not None:
@@ -95,9 +99,9 @@ def evaluate(
             done += 1
         subject.engine.close()
     progress("evaluation tasks", done, total, {})
-    items = Path(spec.out) / ITEMS_FILE
-    write_items(items, measures)
-    spec.store.publish_file(items)
+    write_items(Path(spec.out) / ITEMS_FILE, measures)
+    for file in evaluation_files(names[""]):
+        spec.store.publish_file(Path(spec.out) / file)
     return [measure.row for measure in measures]
 
 
@@ -116,4 +120,4 @@ def _load(spec: EvaluateSpec, checkpoint: CheckpointRef, variant: str) -> Subjec
         )
     )
     prompts = Prompts(spec.prompt_file, spec.principles, load_tokenizer(checkpoint))
-    return Subject(engine, prompts, settings, spec.held_out, variant)
+    return Subject(engine, prompts, settings, spec.held_out, variant, Path(spec.out))
