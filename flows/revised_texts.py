@@ -81,7 +81,11 @@ def decontaminate(
         "evaluation": stage_settings(settings, "evaluate")["evaluation"],
         "generation": row.id,
     }
-    fixed = {"census": True, "decontamination": DECONTAMINATION, **asdict(overlap_rule(settings))}
+    fixed = {
+        "census": True,
+        "decontamination": DECONTAMINATION,
+        **asdict(overlap_rule(settings.corpus)),
+    }
     recipe = Recipe("evaluate", fixed, inputs)
 
     def work(stage: Stage) -> Finished:

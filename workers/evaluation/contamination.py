@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 
-from configs.corpora import MicroworldCorpus
-from configs.experiment import Experiment
+from configs.corpora import Corpus, MicroworldCorpus
+from configs.experiment import Evaluation, Experiment
 from workers.assembling import decided
 from workers.corpora.store import CorpusRef, iterate
 from workers.evaluation.decontamination import (
@@ -42,9 +43,9 @@ class Contamination:
     store: SharedStore = MOUNTED
 
 
-def overlap_rule(experiment: Experiment) -> OverlapRule:
+def overlap_rule(corpus: Corpus) -> OverlapRule:
     """When a revision holds too much of an item: the microworld says the same all the time."""
-    return MICROWORLD if isinstance(experiment.corpus, MicroworldCorpus) else REAL_TEXT
+    return MICROWORLD if isinstance(corpus, MicroworldCorpus) else REAL_TEXT
 
 
 def contaminated(spec: Contamination) -> tuple[list[MetricRow], list[str]]:
@@ -54,7 +55,8 @@ def contaminated(spec: Contamination) -> tuple[list[MetricRow], list[str]]:
         For each evaluation the share of accepted revisions that hold an item of it,
         `decontamination/excluded` for those not to be trained on; and the ids of these, sorted.
     """
-    index = EvaluationIndex(asked(spec), overlap_rule(spec.experiment))
+    settings = spec.experiment
+    index = _index(settings.evaluation, settings.corpus, spec.held_out)
     found = decontaminate(index, _accepted(spec))
     excluded = {each.doc_id for each in found.offences if each.evaluation != ORACLE}
     total = max((row.n + row.unscored for row in found.rows), default=0)
@@ -63,23 +65,29 @@ def contaminated(spec: Contamination) -> tuple[list[MetricRow], list[str]]:
     return [*found.rows, row], sorted(excluded)
 
 
-def asked(spec: Contamination) -> dict[str, Iterator[str]]:
+# Arms and generations of a seed are asked the same; what is held for it are some megabytes.
+@lru_cache(maxsize=8)
+def _index(evaluation: Evaluation, corpus: Corpus, held_out: CorpusRef | None) -> EvaluationIndex:
+    return EvaluationIndex(asked(evaluation, corpus, held_out), overlap_rule(corpus))
+
+
+def asked(
+    evaluation: Evaluation, corpus: Corpus, held_out: CorpusRef | None
+) -> dict[str, Iterator[str]]:
     """Texts of what each evaluation asks, by its name; documents held out go by `held_out`.
 
     `pairs` is not among them: it asks about the dialogues of which the corpus is made.
     """
-    evaluation = spec.experiment.evaluation
     found: dict[str, Iterator[str]] = {}
-    if spec.held_out is not None:
-        found["held_out"] = (document.text for document in iterate(spec.held_out))
+    if held_out is not None:
+        found["held_out"] = (document.text for document in iterate(held_out))
     if "harness" in evaluation.tasks:
         # Imported when asked for, because it takes seconds.
         from workers.evaluation.harness_items import item_texts as harness_texts
 
-        documents = islice(iterate(spec.held_out), evaluation.items) if spec.held_out else None
+        documents = islice(iterate(held_out), evaluation.items) if held_out else None
         texts = [document.text for document in documents] if documents else None
         found["harness"] = harness_texts(evaluation.harness, texts)
-    corpus = spec.experiment.corpus
     if ORACLE in evaluation.tasks and isinstance(corpus, MicroworldCorpus):
         # Imported when asked for, so that everything else runs with the oracle deleted.
         from workers.evaluation.oracle_tasks import item_texts
