@@ -22,7 +22,7 @@ from db.records import (
 )
 from flows import steps
 from flows.context import ArmState, RunContext, current
-from flows.matching import check_matching
+from flows.matching import check_matching, left_out
 from flows.ratings import publish_ratings
 from flows.revised_texts import decontaminate, measure_revisions
 from flows.tasks import evaluate_corpus, make_model, run_shard_group
@@ -41,10 +41,7 @@ def generation(seed: int, index: int) -> None:
     context = current()
     arms = [arm for arm in context.arms[seed] if not arm.stopped]
     rows = {arm.name: treat(context, arm, index) for arm in arms}
-    # What the engine failed on, and what came to hold an evaluation's items, leaves every arm, so
-    # that all models see the same documents.
-    excluded = frozenset[str]().union(*(arm.quarantined | arm.contaminated for arm in arms))
-    _make_models(context, arms, index, excluded)
+    _make_models(context, arms, index, left_out(arms))
     check_matching(context, seed, index)
     with context.write() as session:
         for arm in arms:
