@@ -12,7 +12,7 @@ from configs.section import Positive, Section
 class Samples(Section):
     """What each model writes for the evaluation `samples`: the same openings, continued."""
 
-    prompts: Positive = 256
+    prompts: Positive = 320
     """Held-out documents of which each model continues the first sentence; fewer are all taken."""
     max_tokens: Positive = 64
     """Longest continuation; what is longer is cut off there."""
