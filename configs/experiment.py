@@ -147,6 +147,9 @@ class Training(Section):
     """First stage: documents of the mix, loss on every token."""
     skills: Stage = Stage(tokens=100_000, learning_rate=2e-4, batch_tokens=2048, warmup_steps=10)
     """Second stage: post-training on the skills set, loss on the answers."""
+    replay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Share of the second stage's tokens that come from the mix once more, so that learning the
+    skills does not wipe out what the first stage taught."""
     window: Positive = 256
     """Packed row length in tokens; attention stays inside each document."""
     threads: Positive = 2

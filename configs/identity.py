@@ -70,11 +70,13 @@ EXTENDABLE = (
 FORKING = ("evaluation.decontaminate",)
 
 
-# Fields that a record of an earlier version lacks, with what they meant before they were there.
+# Fields that a record of an earlier version lacks, with what they meant before they were there:
+# such a value is in no recipe, so that what was made before is found again.
 _SINCE: dict[str, Any] = {
     "training.workers": 1,
     "training.generation_0": "given",
     "training.at_once": 1,
+    "training.replay": 0.0,
     "source": "last",
     "predictions": [],
     "gate.expected_seed_sd": 0.004,
@@ -92,6 +94,9 @@ def stage_settings(experiment: Experiment, stage: str) -> dict[str, Any]:
     settings = {field: plain(_get(experiment, field)) for field in STAGE_FIELDS[stage]}
     for field in PLACEMENT:
         _drop(settings, field.split("."))
+    for field, before in _SINCE.items():
+        if plain(_get(experiment, field)) == before:
+            _drop(settings, field.split("."))
     for task in ("harness", "samples"):
         if task not in experiment.evaluation.tasks:
             _drop(settings, ["evaluation", task])

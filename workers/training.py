@@ -20,6 +20,7 @@ from workers.optimising import StagePlan, run_stage, settled
 from workers.packing import Row, check_packing, check_step, reply_row, whole_row
 from workers.problems import InputProblem
 from workers.prompts import Prompts
+from workers.replay import interleaved, replayed
 from workers.sharing import MOUNTED, SharedStore
 from workers.shuffling import order_key
 from workers.skills import SkillsSet, unusable_rows
@@ -199,12 +200,17 @@ def _plans(spec: TrainSpec, mix: MixRef | None, lessons: list[Row]) -> Iterator[
             rows=lambda: (whole_row(row.input_ids) for row in iterate_mix(mix)),
         )
     if lessons:
-        order = list(_drawn(lessons, spec.training.skills.tokens, spec.seed))
+        budget = spec.training.skills.tokens
+        again = round(spec.training.replay * budget) if mix is not None else 0
+        order = list(_drawn(lessons, budget - again, spec.seed))
+        taught = sum(len(lessons[index].input_ids) for index in order)
         yield StagePlan(
             name="skills",
             settings=spec.training.skills,
-            tokens=sum(len(lessons[index].input_ids) for index in order),
-            rows=lambda: (lessons[index] for index in order),
+            tokens=taught + again,
+            rows=lambda: interleaved(
+                (lessons[index] for index in order), taught, replayed(mix, again), again
+            ),
         )
 
 
