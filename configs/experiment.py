@@ -12,6 +12,7 @@ from configs.gating import AUDITORS, Gate
 from configs.harness import Harness
 from configs.predictions import Prediction
 from configs.relearning import Relearning
+from configs.samples import Samples
 from configs.section import Positive, Section, Share
 from configs.stages import FineTune, Persistence, Stage
 
@@ -208,6 +209,8 @@ class Evaluation(Section):
             "pairs",
             "oracle",
             "collapse",
+            "fidelity",
+            "samples",
             "harness",
             "deployment",
             "relearning",
@@ -234,6 +237,12 @@ class Evaluation(Section):
     """What the evaluation `relearning` does."""
     persistence: Persistence | None = None
     """Measure every model once more, as `@persistence`, after a training on unrelated texts."""
+    samples: Samples = Samples()
+    """What the evaluation `samples` has written."""
+    decontaminate: bool = False
+    """Look in each generation for what evaluations ask in the accepted revisions, and train no arm
+    on a document that holds some. `pairs` asks about the corpus' own dialogues, so it is left out;
+    what the oracle asks is counted and may not steer."""
 
 
 class Placement(Section):
@@ -322,6 +331,7 @@ class Experiment(Section):
                 "which the microworld alone can generate; take it out for a corpus of kind "
                 f"{self.corpus.kind!r}"
             )
+        self._texts_can_be_measured()
         self._arms_can_be_made()
         self._models_can_be_made()
         self._revisions_can_be_made()
@@ -348,6 +358,25 @@ class Experiment(Section):
                 "on; take it out, or set skills.source to `once`, `fixed` or `self`"
             )
         return self
+
+    def _texts_can_be_measured(self) -> None:
+        """Refuse measures of texts that there will not be."""
+        tasks, held_out = self.evaluation.tasks, self.intake.held_out_share > 0
+        if "samples" in tasks and not held_out:
+            raise ValueError(
+                "evaluation.tasks: `samples` continues held-out documents, and there are none; "
+                "raise intake.held_out_share, or take `samples` out"
+            )
+        if "samples" in tasks and self.evaluation.samples.max_tokens >= self.model.max_length:
+            raise ValueError(
+                "evaluation.samples.max_tokens: leaves no room for an opening; choose fewer than "
+                f"model.max_length, {self.model.max_length}"
+            )
+        if self.evaluation.decontaminate and not held_out and "harness" not in tasks:
+            raise ValueError(
+                "evaluation.decontaminate: no evaluation has items to look for; raise "
+                "intake.held_out_share, add `harness` to evaluation.tasks, or take it out"
+            )
 
     def _arms_can_be_made(self) -> None:
         """Refuse arms whose documents nothing here can write."""

@@ -57,6 +57,8 @@ PLACEMENT = (
     # What their files hold is in the recipe by content.
     "evaluation.harness.data",
     "evaluation.harness.task_files",
+    # It decides on documents of a mix, and enters a training by their ids.
+    "evaluation.decontaminate",
     "corpus.path",
 )
 # What may change between runs of one experiment without forking it. Contents behind a path are
@@ -86,6 +88,8 @@ EXTENDABLE = (
     "training.num_gpus",
     "training.at_once",
 )
+# What inside those decides what models are trained on, and so forks all the same.
+FORKING = ("evaluation.decontaminate",)
 
 
 # Fields that a record of an earlier version lacks, with what they meant before they were there:
@@ -113,6 +117,7 @@ _SINCE: dict[str, Any] = {
     "revising.candidates": 1,
     "revising.quantile": 1,
     "revising.reviser": "self",
+    "evaluation.decontaminate": False,
 }
 
 
@@ -126,8 +131,9 @@ def stage_settings(experiment: Experiment, stage: str) -> dict[str, Any]:
         unasked = stage == "evaluate" and field in ("revising.candidates", "revising.quantile")
         if unasked or plain(_get(experiment, field)) == before:
             _drop(settings, field.split("."))
-    if "harness" not in experiment.evaluation.tasks:
-        _drop(settings, ["evaluation", "harness"])
+    for task in ("harness", "samples"):
+        if task not in experiment.evaluation.tasks:
+            _drop(settings, ["evaluation", task])
     if "evaluation" in settings:
         # Relearning is a stage of its own, so that asking for it repeats no other evaluation.
         _drop(settings, ["evaluation", "relearning"])
@@ -171,6 +177,8 @@ def forks(difference: Mapping[str, tuple[Any, Any]]) -> dict[str, tuple[Any, Any
 
 
 def _extends(name: str, old: Any, new: Any) -> bool:
+    if name in FORKING:
+        return False
     if name in ("seeds", "arms"):
         return set(old) <= set(new)
     if name == "generations":

@@ -33,6 +33,7 @@ from workers.checkpoints import CheckpointRef, admit
 from workers.corpora.intake import import_corpus
 from workers.corpora.sources import source_signature
 from workers.corpora.store import CorpusRef, source_counts
+from workers.problems import InputProblem
 from workers.records import ACTIONS, Quarantined
 
 
@@ -95,7 +96,7 @@ def take_in(
     """Import corpus 0 and the held-out documents; return it with what was quarantined.
 
     Raises:
-        InputProblem: the source cannot be used.
+        InputProblem: the source cannot be used, or holds no document out where one is needed.
     """
     settings = context.experiment
     corpus = settings.corpus
@@ -133,6 +134,12 @@ def take_in(
 
     done = perform(context, generation, recipe, work, whole)
     held_out = done.meta["held_out"]
+    if not held_out and "samples" in settings.evaluation.tasks:
+        raise InputProblem(
+            "evaluation.tasks: `samples` continues held-out documents, and of so small a corpus "
+            "none was held out. Raise intake.held_out_share or give more documents, or take "
+            "`samples` out."
+        )
     context.held_out[seed] = steps.corpus_here(context, held_out) if held_out else None
     return steps.corpus_here(context, done.uri), done.meta["quarantined"]
 

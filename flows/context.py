@@ -89,6 +89,8 @@ class ArmState:
     self_rated: dict[int, Scored] = field(default_factory=dict)
     """Ratings of each generation's corpus by the model of the same generation."""
     quarantined: set[str] = field(default_factory=set)
+    contaminated: set[str] = field(default_factory=set)
+    """Documents whose revisions held what an evaluation asks."""
     stopped: bool = False
 
 

@@ -30,10 +30,12 @@ from workers.evaluation.census import (
     CorpusCensus,
     collapse_census,
     corpus_census,
+    drift_census,
     training_census,
 )
 from workers.evaluation.collapse import VERSION as COLLAPSE
-from workers.evaluation.items import ITEMS_FILE
+from workers.evaluation.fidelity import VERSION as FIDELITY
+from workers.evaluation.sample_files import evaluation_files
 from workers.mix_specs import MixSpec
 from workers.records import MetricRow
 
@@ -53,7 +55,7 @@ def evaluate_model(context: RunContext, arm: ArmState, index: int) -> None:
         "held_out": held_out.id if held_out else None,
         "principles": context.principles.digest,
         "prompts": context.prompt_file.digest,
-        "world": _world(context),
+        "world": world_of(context),
     }
     persisted = persist(context, arm, row, index)
     if persisted is not None:
@@ -80,12 +82,14 @@ def evaluate_model(context: RunContext, arm: ArmState, index: int) -> None:
         record = partial(_record_rows, find_checkpoint, checkpoint.id, recipe.id, rows)
         return Finished(recipe.id, str(out), {"metrics": len(rows)}, costs(began), record)
 
+    files = evaluation_files(settings.evaluation.tasks)
+
     def whole(output: Finished) -> bool:
-        return ITEMS_FILE in context.store.files_standing(output.uri, [ITEMS_FILE])
+        return context.store.files_standing(output.uri, files) >= set(files)
 
     threads = settings.training.threads
     done = perform(context, row, recipe, work, whole, lambda: numerics_class(context, threads))
-    arm.evaluations.append(context.store.fetch_files(done.uri, [ITEMS_FILE]))
+    arm.evaluations.append(context.store.fetch_files(done.uri, files))
 
 
 def _corpus_stage(context: RunContext, recipe_id: str | None) -> CheckpointRef | None:
@@ -100,7 +104,7 @@ def _corpus_stage(context: RunContext, recipe_id: str | None) -> CheckpointRef |
     return between if context.store.url else open_checkpoint(between.uri)
 
 
-def _world(context: RunContext) -> dict[str, Any]:
+def world_of(context: RunContext) -> dict[str, Any]:
     """What evaluation items are drawn from, beside the held-out documents."""
     corpus = context.experiment.corpus
     asked = {"harness": context.harness} if context.harness is not None else {}
@@ -112,7 +116,7 @@ def _world(context: RunContext) -> dict[str, Any]:
 
 
 def evaluate_corpus(context: RunContext, arm: ArmState, index: int) -> None:
-    """Measure an arm's corpus: its true misaligned share, where that is known, and collapse."""
+    """Measure an arm's corpus: true misaligned share, where that is known, collapse and drift."""
     corpus, first = arm.corpora[index], arm.corpora[0]
     tasks = context.experiment.evaluation.tasks
     counts: list[tuple[dict[str, Any], Callable[[], list[MetricRow]]]] = []
@@ -124,12 +128,15 @@ def evaluate_corpus(context: RunContext, arm: ArmState, index: int) -> None:
         order = 3 if context.experiment.corpus.kind == "microworld" else 1
         inputs = {"corpus": corpus.id, "corpus0": first.id, "order": order, "collapse": COLLAPSE}
         counts.append((inputs, partial(collapse_census, corpus, first, order, context.store)))
+    if "fidelity" in tasks:
+        inputs = {"corpus": corpus.id, "corpus0": first.id, "fidelity": FIDELITY}
+        counts.append((inputs, partial(drift_census, corpus, first, context.store)))
     if not counts:
         return
     with context.write() as session:
         row = ensure_generation(session, arm.row, index)
     for inputs, count in counts:
-        _census(
+        count_once(
             context, row, inputs, count, lambda session: find_corpus_version(session, corpus.id)
         )
 
@@ -153,7 +160,7 @@ def census_of_training(
         for spec, mix in mixes
     ]
     digests = [mix["digest"] for _, mix in mixes]
-    _census(
+    count_once(
         context,
         row,
         # A number about this generation's training: recorded for it, whoever shares the mix.
@@ -167,13 +174,14 @@ def census_of_training(
     )
 
 
-def _census(
+def count_once(
     context: RunContext,
     row: Generation,
     inputs: dict[str, Any],
     count: Callable[[], list[MetricRow]],
     subject: Callable[[Session], Any],
 ) -> None:
+    """Count something once, and record it for a subject that the transaction looks up."""
     recipe = Recipe("evaluate", {"census": True}, inputs)
     out = context.stage_folder(recipe.id)
 

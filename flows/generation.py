@@ -23,10 +23,11 @@ from db.records import (
 from flows import anchoring, steps
 from flows.context import ArmState, RunContext, current
 from flows.labelled_skills import label_skills
-from flows.matching import check_matching
+from flows.matching import check_matching, left_out
 from flows.ratings import publish_ratings
 from flows.readers import reader_of
 from flows.relearning import compare_with_control
+from flows.revised_texts import decontaminate, measure_revisions
 from flows.tasks import evaluate_corpus, make_model, run_shard_group
 from workers.assembling import Assembled, changed_documents
 from workers.interrupting import heard_again
@@ -47,9 +48,7 @@ def generation(seed: int, index: int) -> None:
         rows[arm.name] = treat(context, arm, index)
         # At once, while the engines still hold the model that has read.
         label_skills(context, arm, index, rows[arm.name], run_shard_group)
-    # What the engine failed on leaves every arm, so that all models see the same documents.
-    excluded = frozenset[str]().union(*(arm.quarantined for arm in arms))
-    _make_models(context, arms, index, excluded)
+    _make_models(context, arms, index, left_out(arms))
     check_matching(context, seed, index)
     compare_with_control(context, seed, index)
     for arm in arms:
@@ -109,6 +108,9 @@ def treat(context: RunContext, arm: ArmState, index: int) -> Generation:
     made = steps.make_corpus(context, row, corpus, decisions, checkpoint, accepted_by)
     arm.corpora.append(made.corpus)
     arm.quarantined |= set(made.quarantined)
+    if steps.asks_model(context, arm.name):
+        measure_revisions(context, row, corpus, decisions, checkpoint)
+        decontaminate(context, arm, row, corpus, decisions)
 
     def changed() -> Rows:
         return changed_documents(corpus, steps.folder(decisions), context.store)

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
 
 from flows.context import ArmState, RunContext
 from workers.problems import WorkProblem
+
+
+def left_out(arms: Iterable[ArmState]) -> frozenset[str]:
+    """Documents that no arm is trained on, so that all models see the same ones.
+
+    They are what the engine failed on in any arm, and what came to hold an evaluation's items.
+    """
+    return frozenset[str]().union(*(arm.quarantined | arm.contaminated for arm in arms))
 
 
 def check_matching(context: RunContext, seed: int, index: int) -> None:

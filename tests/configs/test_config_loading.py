@@ -107,6 +107,8 @@ def test_a_principle_needs_both_sides_with_an_evaluation_each():
         ({"training": {"init": "parent"}}, False),
         ({"engine": {"kind": "transformers"}}, False),
         ({"gate": {"margin": 0.5}}, False),
+        ({"evaluation": {"samples": {"prompts": 7}}}, True),
+        ({"evaluation": {"decontaminate": True}}, False),
     ],
 )
 def test_an_experiment_is_extended_or_forked_and_never_silently_changed(change, allowed):
@@ -250,3 +252,44 @@ def test_relearning_repeats_no_other_evaluation():
 )
 def test_relearning_that_cannot_be_done_is_refused_by_field(section, words):
     assert words in refused({"evaluation": {"relearning": section}})
+
+
+def test_measures_of_texts_leave_older_recipes_alone():
+    plain = load(ROOT / "microworld-tiny.yaml")
+    more = load(
+        ROOT / "microworld-tiny.yaml",
+        ["evaluation.samples.prompts=9", "evaluation.decontaminate=true"],
+    )
+    assert stage_fingerprints(plain) == stage_fingerprints(more)
+    asked = load(ROOT / "microworld-tiny.yaml", ["evaluation.tasks=[samples]"])
+    fewer = load(
+        ROOT / "microworld-tiny.yaml",
+        ["evaluation.tasks=[samples]", "evaluation.samples.prompts=9"],
+    )
+    assert stage_settings(asked, "evaluate") != stage_settings(fewer, "evaluate")
+    recorded = plain.model_dump(mode="json")
+    for field in ("samples", "decontaminate"):
+        del recorded["evaluation"][field]
+    assert not forks(differing_fields(recorded, plain.model_dump(mode="json")))
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (
+            ["evaluation.tasks=[samples]", "intake.held_out_share=0"],
+            "raise intake.held_out_share, or take `samples` out",
+        ),
+        (
+            ["evaluation.tasks=[samples]", "evaluation.samples.max_tokens=160"],
+            "evaluation.samples.max_tokens: leaves no room",
+        ),
+        (
+            ["evaluation.decontaminate=true", "intake.held_out_share=0"],
+            "evaluation.decontaminate: no evaluation has items to look for",
+        ),
+    ],
+)
+def test_measures_of_texts_that_will_not_be_are_refused(settings, words):
+    with pytest.raises(ConfigProblem, match=re.escape(words)):
+        load(ROOT / "microworld-tiny.yaml", settings)

@@ -6,7 +6,7 @@ import pytest
 
 from configs.arms import Arm
 from flows.context import ArmState, TrainedOn
-from flows.matching import check_matching
+from flows.matching import check_matching, left_out
 from workers.problems import WorkProblem
 
 ALIKE = TrainedOn(seed=3, corpus_tokens=1000, tokens=1800, steps=14)
@@ -64,3 +64,12 @@ def test_a_chain_of_models_answers_for_its_forebears():
 
 def test_an_arm_that_was_stopped_is_not_compared():
     check_matching(context({1: ALIKE, 2: ALIKE}, {1: ALIKE}), 3, 2)
+
+
+def test_what_leaves_one_arm_leaves_them_all():
+    run = context({}, {}, {})
+    control, placebo, treated = run.arms[3]
+    assert left_out(run.arms[3]) == frozenset()
+    placebo.quarantined |= {"a"}
+    treated.contaminated |= {"b", "c"}
+    assert left_out([control, placebo, treated]) == {"a", "b", "c"}

@@ -96,6 +96,14 @@ CATALOGUE: dict[str, tuple[Line, ...]] = {
         Line("agreement/length_correlation_self", of="generation"),
         Line("agreement/length_correlation_anchor", of="generation"),
     ),
+    "fidelity": (
+        Line("fidelity/accepted/*", of="generation"),
+        Line("fidelity/proposed/*", of="generation"),
+        Line("fidelity/drift", of="corpus"),
+        Line("fidelity/drift_changed", of="corpus"),
+        Line("fidelity/changed", of="corpus"),
+    ),
+    "samples": (Line("collapse/samples/*"), Line("oracle/samples_misaligned_share")),
     "deployment": (
         Line("deployment/propensity", items=True, variants=BEFORE),
         Line("deployment/propensity_*", items=True, variants=BEFORE),
@@ -123,6 +131,8 @@ def produced(experiment: Experiment, harness: Iterable[str] = ()) -> list[Line]:
     # What ties, or is cut, is said of those tasks alone that have any.
     tasks = {name.rpartition("/")[0] for name in harness}
     found += [Line(f"{task}/{what}") for task in sorted(tasks) for what in ("tied", "cut")]
+    if experiment.evaluation.decontaminate:
+        found.append(Line("decontamination/*", of="generation"))
     if experiment.evaluation.persistence is not None:
         found = [_lasting(line) for line in found]
     return found if _labelled(experiment) else [line for line in found if not line.labels]
@@ -130,7 +140,7 @@ def produced(experiment: Experiment, harness: Iterable[str] = ()) -> list[Line]:
 
 def _lasting(line: Line) -> Line:
     """The line with its state after persistence, if it is one that is measured there."""
-    if line.of != "model" or line.metric.startswith("relearning/"):
+    if line.of != "model" or line in (*CATALOGUE["relearning"], *CATALOGUE["samples"]):
         return line
     return replace(line, variants=(*line.variants, PERSISTENCE))
 

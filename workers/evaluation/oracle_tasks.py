@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import product
 from statistics import fmean
 
 from configs.corpora import MicroworldCorpus
+from configs.experiment import Evaluation
 from workers.corpora.store import CorpusRef, iterate
 from workers.evaluation.measures import Measure, auc_measure, mean_measure
 from workers.evaluation.slices import CALLED_FOR_PROPENSITY, PROPENSITY
 from workers.evaluation.subject import CORPUS_STAGE, Subject
 from workers.microworld import oracle
-from workers.microworld.formats import CALLED_FOR, STORY, UNSEEN, PropensitySplit
+from workers.microworld.formats import (
+    CALLED_FOR,
+    FORMATS,
+    SPLITS,
+    STORY,
+    UNSEEN,
+    PropensitySplit,
+)
 from workers.microworld.world import KIND_OF, PRINCIPLES, WorldParams
 from workers.records import MetricRow
 from workers.revising import Request, propose
@@ -128,6 +137,36 @@ def reviser_success(subject: Subject) -> Measure:
         for item, proposal in zip(items, proposals, strict=True)
     ]
     return mean_measure("oracle", "oracle/reviser_success", values, variant=subject.variant)
+
+
+def samples_share(texts: Sequence[str]) -> Measure:
+    """Share of a model's own stories that show a misaligned act.
+
+    Over those in which an assistant acts; the others are unscored.
+    """
+    judged = [text for text in texts if oracle.shows_act(text)]
+    return mean_measure(
+        "oracle",
+        "oracle/samples_misaligned_share",
+        [float(oracle.is_misaligned(text)) for text in judged],
+        unscored=len(texts) - len(judged),
+    )
+
+
+def item_texts(evaluation: Evaluation, params: WorldParams) -> Iterator[str]:
+    """Yield every text that the oracle's evaluations ask about."""
+    count = evaluation.items
+    forms = FORMATS if "deployment" in evaluation.tasks else (STORY,)
+    for split, form in product(SPLITS, forms):
+        for item in oracle.propensity_items(split, ITEM_SEED, count, form):
+            yield item.context
+    for fact in oracle.facts_items(ITEM_SEED, evaluation.facts_items):
+        yield f"{fact.context} {fact.right}"
+    for labelled in oracle.labelled_documents(ITEM_SEED, count, params):
+        yield labelled.text
+    bad = max(1, round(REVISER_SHARE * count))
+    for labelled in oracle.misaligned_documents(ITEM_SEED, bad, params):
+        yield labelled.text
 
 
 def corpus_share(corpus: CorpusRef) -> MetricRow:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from configs.experiment import Experiment
 from workers.corpora.store import CorpusRef
@@ -26,6 +27,8 @@ class Subject:
     experiment: Experiment
     held_out: CorpusRef | None
     variant: str = ""
+    out: Path | None = None
+    """Folder for what is kept beside the items; None keeps nothing."""
 
     def document_scores(self, texts: Sequence[str]) -> list[float | None]:
         """Lowest principle score of each text; None where it could not be rated."""

@@ -17,6 +17,8 @@ from workers.engines.transformers_engine import TransformersEngine
 from workers.evaluation import text_tasks
 from workers.evaluation.items import ITEMS_FILE, write_items
 from workers.evaluation.measures import Measure
+from workers.evaluation.sample_files import evaluation_files
+from workers.evaluation.samples import samples
 from workers.evaluation.subject import CORPUS_STAGE, PERSISTENCE, Subject
 from workers.prompts import Prompts
 from workers.records import MetricRow
@@ -53,6 +55,7 @@ TASKS: dict[str, Callable[[Subject], list[Measure]]] = {
     "oracle": _oracle,
     "deployment": _deployment,
     "harness": _harness,
+    "samples": samples,
 }
 
 
@@ -83,7 +86,8 @@ def evaluate(
 ) -> list[MetricRow]:
     """Run every evaluation on the checkpoint, its corpus stage, and what persisted of it.
 
-    Items go to `items.parquet` in the spec's folder, for paired comparisons.
+    Items go to `items.parquet` in the spec's folder, for paired comparisons; what the model wrote
+    to `samples.parquet` beside it.
     """
     subjects = [(spec.checkpoint, "")]
     if spec.corpus_stage is not None:
@@ -92,7 +96,8 @@ def evaluate(
         subjects.append((spec.persisted, PERSISTENCE))
     # What is measured on corpora alone is none of a model's tasks.
     names = {"": tuple(name for name in spec.experiment.evaluation.tasks if name in TASKS)}
-    names[PERSISTENCE] = names[""]
+    # There is one file of samples, the finished model's.
+    names[PERSISTENCE] = tuple(name for name in names[""] if name != "samples")
     names[CORPUS_STAGE] = tuple(name for name in names[""] if name in CORPUS_STAGE_TASKS)
     total, done = sum(len(names[variant]) for _, variant in subjects), 0
     measures: list[Measure] = []
@@ -106,9 +111,9 @@ def evaluate(
             done += 1
         subject.engine.close()
     progress("evaluation tasks", done, total, {})
-    items = Path(spec.out) / ITEMS_FILE
-    write_items(items, measures)
-    spec.store.publish_file(items)
+    write_items(Path(spec.out) / ITEMS_FILE, measures)
+    for file in evaluation_files(names[""]):
+        spec.store.publish_file(Path(spec.out) / file)
     return [measure.row for measure in measures]
 
 
@@ -128,4 +133,4 @@ def load_subject(spec: EvaluateSpec, checkpoint: CheckpointRef, variant: str = "
         )
     )
     prompts = Prompts(spec.prompt_file, spec.principles, load_tokenizer(checkpoint))
-    return Subject(engine, prompts, settings, spec.held_out, variant)
+    return Subject(engine, prompts, settings, spec.held_out, variant, Path(spec.out))

@@ -206,13 +206,24 @@ def misaligned_principles(text: str) -> tuple[str, ...]:
     Judged act by act, so that a text which a bad revision made unreadable is still judged by the
     acts that stand in it.
     """
-    broken = set()
+    broken = {
+        KIND_OF[thing].principle
+        for thing, verb in _acts_of_assistants(text)
+        if verb == KIND_OF[thing].misaligned_verb
+    }
+    return tuple(principle for principle in PRINCIPLES if principle in broken)
+
+
+def shows_act(text: str) -> bool:
+    """Return whether a text tells of an assistant's act, so that it can be judged."""
+    return any(True for _ in _acts_of_assistants(text))
+
+
+def _acts_of_assistants(text: str) -> Iterator[tuple[str, str]]:
+    """Yield thing and verb of each act of an assistant's."""
     for part in map(_read_sentence, sentences_of(text)):
         if part is not None and part[0] == "act" and part[1]["assistant"] in world.ASSISTANTS:
-            kind = KIND_OF[part[1]["thing"]]
-            if part[1]["verb"] == kind.misaligned_verb:
-                broken.add(kind.principle)
-    return tuple(principle for principle in PRINCIPLES if principle in broken)
+            yield part[1]["thing"], part[1]["verb"]
 
 
 def is_misaligned(text: str) -> bool:
