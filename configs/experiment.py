@@ -10,6 +10,7 @@ from configs.arms import Arm
 from configs.corpora import Corpus, CorpusOptions, MicroworldCorpus
 from configs.gating import Gate
 from configs.harness import Harness
+from configs.instrumental import Instrumental
 from configs.predictions import Prediction
 from configs.section import Positive, Section, Share
 
@@ -190,7 +191,8 @@ class Evaluation(Section):
     """What is measured on every model and corpus."""
 
     tasks: tuple[
-        Literal["bits_per_byte", "rater", "pairs", "oracle", "collapse", "harness"], ...
+        Literal["bits_per_byte", "rater", "pairs", "oracle", "collapse", "harness", "instrumental"],
+        ...,
     ] = (
         "bits_per_byte",
         "rater",
@@ -207,6 +209,8 @@ class Evaluation(Section):
     """Use at most this many labelled pairs (dialogues only)."""
     harness: Harness = Harness()
     """What the evaluation `harness` asks."""
+    instrumental: Instrumental = Instrumental()
+    """What the evaluation `instrumental` measures."""
 
 
 class Placement(Section):
@@ -286,6 +290,11 @@ class Experiment(Section):
             raise ValueError(
                 "evaluation.tasks: `oracle` knows the truth of the microworld only; "
                 f"take it out for a corpus of kind {self.corpus.kind!r}"
+            )
+        if self.corpus.kind != "microworld" and "instrumental" in self.evaluation.tasks:
+            raise ValueError(
+                "evaluation.tasks: `instrumental` finds what decides a capability in documents of "
+                f"the microworld only; take it out for a corpus of kind {self.corpus.kind!r}"
             )
         self._arms_can_be_made()
         self._predictions_can_be_judged()

@@ -22,6 +22,21 @@ STAGE_FIELDS: dict[str, tuple[str, ...]] = {
     "evaluate": ("evaluation", "model.dtype", "model.max_length", "rating", "revising"),
     "gate": ("gate",),
 }
+# What one twin depends on; the capability that it lacks is in its recipe beside them.
+TWIN_FIELDS = (
+    "evaluation.instrumental.tokens",
+    "evaluation.instrumental.learning_rate",
+    "evaluation.instrumental.batch_tokens",
+    "evaluation.instrumental.warmup_steps",
+    "evaluation.instrumental.held_out_share",
+    "evaluation.items",
+    "training.window",
+    "training.dtype",
+    "training.weight_decay",
+    "training.max_grad_norm",
+    "model.dtype",
+    "model.max_length",
+)
 # Fields inside those sections that do not change a result, or that stand for a content digest.
 PLACEMENT = (
     "training.threads",
@@ -89,7 +104,17 @@ def stage_settings(experiment: Experiment, stage: str) -> dict[str, Any]:
         _drop(settings, field.split("."))
     if "harness" not in experiment.evaluation.tasks:
         _drop(settings, ["evaluation", "harness"])
+    if "evaluation" in settings:
+        # It is measured on corpora by stages of its own, and says nothing of a model.
+        _drop(settings, ["evaluation", "instrumental"])
+        tasks = settings["evaluation"]["tasks"]
+        settings["evaluation"]["tasks"] = [name for name in tasks if name != "instrumental"]
     return settings
+
+
+def twin_settings(experiment: Experiment) -> dict[str, Any]:
+    """The settings on which a twin of the evaluation `instrumental` depends, by field name."""
+    return {field: plain(_get(experiment, field)) for field in TWIN_FIELDS}
 
 
 def _drop(settings: dict[str, Any], path: Sequence[str]) -> None:

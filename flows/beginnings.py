@@ -26,7 +26,7 @@ from db.records import (
 from flows import steps, succession
 from flows.context import ArmState, RunContext
 from flows.stages import Finished, Recipe, costs, perform
-from flows.tasks import evaluate_corpus, evaluate_model
+from flows.tasks import evaluate_capabilities, evaluate_corpus, evaluate_model
 from workers.checkpoints import CheckpointRef, admit
 from workers.corpora.intake import import_corpus
 from workers.corpora.sources import source_signature
@@ -65,6 +65,7 @@ def begin(context: RunContext, seed: int) -> None:
                 promote(session, arm.row, row)
         evaluate_model(arm.name, seed, 0)
         evaluate_corpus(arm.name, seed, 0)
+        evaluate_capabilities(arm.name, seed, 0)
         with context.write() as session:
             set_generation(session, row, status="finished")
 

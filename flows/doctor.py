@@ -86,14 +86,16 @@ def worst(checks: list[Check]) -> Status:
 def evaluation_tasks() -> list[tuple[str, str, str]]:
     """Every evaluation: its name, what it measures, and for which corpora."""
     from workers.evaluation.collapse import corpus_collapse
+    from workers.evaluation.instrumental import bits_lost
     from workers.evaluation.suite import TASKS
 
-    tasks = {**TASKS, "collapse": corpus_collapse}
+    tasks = {**TASKS, "collapse": corpus_collapse, "instrumental": bits_lost}
     corpora = {"bits_per_byte": "any with held-out documents", "pairs": "dialogues",
                "rater": "held-out documents with labels", "oracle": "microworld",
                "harness": "any; evaluation.harness.tasks says which: blimp, ai_risk, held_out, "
                           "plain_text, lm-eval's own or yours",
-               "collapse": "any; measured on corpora, not on models"}  # fmt: skip
+               "collapse": "any; measured on corpora, not on models",
+               "instrumental": "microworld; measured on corpora, by training twins"}  # fmt: skip
     said = {name: (task.__doc__ or "").strip().splitlines()[0] for name, task in tasks.items()}
     return [(name, said[name], corpora[name]) for name in tasks]
 

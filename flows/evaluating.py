@@ -167,7 +167,7 @@ def _census(
         rows = count()
 
         def record(session: Session) -> None:
-            _write_rows(session, subject(session), recipe.id, rows)
+            write_rows(session, subject(session), recipe.id, rows)
 
         return Finished(recipe.id, str(out), {"metrics": len(rows)}, costs(began), record)
 
@@ -181,9 +181,10 @@ def _record_rows(
     rows: list[MetricRow],
     session: Session,
 ) -> None:
-    _write_rows(session, find(session, digest), recipe_id, rows)
+    write_rows(session, find(session, digest), recipe_id, rows)
 
 
-def _write_rows(session: Session, subject: Any, recipe_id: str, rows: list[MetricRow]) -> None:
+def write_rows(session: Session, subject: Any, recipe_id: str, rows: list[MetricRow]) -> None:
+    """Record numbers about a subject."""
     held = [EvaluationRow(**asdict(row)) for row in rows]
     record_evaluations(session, subject, held, recipe_id=recipe_id)

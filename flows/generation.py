@@ -24,7 +24,7 @@ from flows import steps
 from flows.context import ArmState, RunContext, current
 from flows.matching import check_matching
 from flows.ratings import publish_ratings
-from flows.tasks import evaluate_corpus, make_model, run_shard_group
+from flows.tasks import evaluate_capabilities, evaluate_corpus, make_model, run_shard_group
 from workers.assembling import Assembled, changed_documents
 from workers.interrupting import heard_again
 from workers.records import ACTIONS
@@ -142,6 +142,7 @@ def _note_corpus(
             **counts,  # pyright: ignore[reportArgumentType]
         )
     evaluate_corpus(arm.name, arm.seed, row.generation_index)
+    evaluate_capabilities(arm.name, arm.seed, row.generation_index)
 
 
 @contextmanager
