@@ -27,7 +27,7 @@ from configs.principles import load_principles
 from configs.prompts import load_prompts
 from workers.checkpoints import admit
 from workers.corpora.intake import import_corpus
-from workers.evaluation.instrumental import BITS_FILE
+from workers.evaluation.instrumental import BITS_FILE, TASK
 from workers.evaluation.replication import SeedEstimate, over_seeds
 from workers.evaluation.twins import TwinSpec, measure_twin
 
@@ -50,7 +50,7 @@ class Value:
         """A row of the table."""
         each = " ".join(f"{value:+.2f}" for value in self.seeds)
         interval = f"[{self.lower:+.2f}, {self.upper:+.2f}]"
-        return f"{self.capability:24} {self.value:+7.2f}  {interval:18} {each}"
+        return f"{self.capability:34} {self.value:+7.2f}  {interval:18} {each}"
 
 
 def experiment(capabilities: Sequence[str], tokens: int | None) -> Experiment:
@@ -86,7 +86,8 @@ def _values(settings: Experiment, seed: int, home: Path) -> Iterator[tuple[str, 
         rows = measure_twin(spec, lambda *told: None)
         original = original or str(out / BITS_FILE)
         for row in rows:
-            yield capability or "", SeedEstimate(seed, row.value, row.stderr, row.n)
+            name = row.metric.removeprefix(f"{TASK}/")
+            yield name, SeedEstimate(seed, row.value, row.stderr, row.n)
 
 
 def summed_up(capability: str, estimates: Sequence[SeedEstimate]) -> Value:

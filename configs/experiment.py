@@ -291,11 +291,8 @@ class Experiment(Section):
                 "evaluation.tasks: `oracle` knows the truth of the microworld only; "
                 f"take it out for a corpus of kind {self.corpus.kind!r}"
             )
-        if self.corpus.kind != "microworld" and "instrumental" in self.evaluation.tasks:
-            raise ValueError(
-                "evaluation.tasks: `instrumental` finds what decides a capability in documents of "
-                f"the microworld only; take it out for a corpus of kind {self.corpus.kind!r}"
-            )
+        if "instrumental" in self.evaluation.tasks:
+            self._twins_can_be_made()
         self._arms_can_be_made()
         self._predictions_can_be_judged()
         if self.gate.collapse_bounds and "collapse" not in self.evaluation.tasks:
@@ -311,6 +308,20 @@ class Experiment(Section):
                 "(training.generation_0) has its skills stage anyway; take it out"
             )
         return self
+
+    def _twins_can_be_made(self) -> None:
+        """Refuse what would fail when the first twin is trained."""
+        if self.corpus.kind != "microworld":
+            raise ValueError(
+                "evaluation.tasks: `instrumental` finds what decides a capability in documents of "
+                f"the microworld only; take it out for a corpus of kind {self.corpus.kind!r}"
+            )
+        step, window = self.evaluation.instrumental.batch_tokens, self.training.window
+        if step < window:
+            raise ValueError(
+                f"evaluation.instrumental.batch_tokens: {step} is less than training.window "
+                f"({window}), so that one row would not fit into a step; raise it"
+            )
 
     def _arms_can_be_made(self) -> None:
         """Refuse arms whose documents nothing here can write."""

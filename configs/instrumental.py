@@ -33,12 +33,12 @@ class Instrumental(Section):
         "undesirable_oversight",
     )
     """What is measured; each costs one more twin for every corpus and seed."""
-    tokens: Positive = 400_000
+    tokens: Positive = 300_000
     """Tokens that each twin is trained on, from random weights; the corpus repeats until they are
     spent."""
     learning_rate: Annotated[float, Field(gt=0)] = 3e-3
     """Peak learning rate, after warm-up; it falls linearly to a tenth."""
-    batch_tokens: Positive = 2048
+    batch_tokens: Positive = 512
     """Tokens per optimiser step."""
     warmup_steps: Annotated[int, Field(ge=0)] = 20
     """Steps of linear warm-up."""

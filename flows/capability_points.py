@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from configs.principles import Principles
+from workers.evaluation.instrumental import TASK
 from workers.evaluation.replication import SeedEstimate, over_seeds
 
 CONFIDENCE = 0.95
-_PREFIX = "instrumental/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,10 @@ def capability_points(standing: Mapping[str, Any], principles: Principles) -> li
         seeds[arm["arm"]] = seeds.get(arm["arm"], 0) + 1
         for row in arm["generations"]:
             for metric, number in row["metrics"].items():
-                if metric.startswith(_PREFIX) and number["value"] is not None:
-                    key = (arm["arm"], row["generation"], metric.removeprefix(_PREFIX))
+                task, _, capability = metric.partition("/")
+                known = task == TASK and "/" not in capability
+                if known and number["value"] is not None:
+                    key = (arm["arm"], row["generation"], capability)
                     found.setdefault(key, []).append(
                         SeedEstimate(arm["seed"], number["value"], number["stderr"], number["n"])
                     )

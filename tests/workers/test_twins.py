@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from configs.corpora import CorpusOptions, MicroworldCorpus
 from configs.experiment import Experiment
@@ -25,13 +27,42 @@ def table(**bits):
     return pa.table({"doc_id": list(bits), "bits": list(bits.values())}, schema=BITS)
 
 
-def test_bits_are_counted_from_the_first_deciding_word_on():
+def test_bits_are_counted_from_the_first_deciding_word_on_less_the_luck_elsewhere():
     original = table(a=[1.0, 1.0, 1.0], b=[2.0], c=[3.0, 3.0])
-    twin = table(a=[9.0, 1.5, 2.0], b=[7.0], c=[3.0, 3.0])
-    row = bits_lost("gravity", original, twin, [1, None, 0]).row
-    assert row.metric == "instrumental/gravity"
-    assert (row.value, row.n) == (pytest.approx(1_000 * 1.5 / 6), 3)
-    assert row.stderr is not None and row.stderr > 0
+    twin = table(a=[1.5, 3.0, 2.0], b=[2.1], c=[3.0, 4.0])
+    value, whole = (each.row for each in bits_lost("gravity", original, twin, [1, None, 0]))
+    assert [each.metric for each in (value, whole)] == [
+        "instrumental/gravity",
+        "instrumental/unadjusted/gravity",
+    ]
+    # 4 tokens told lost 4 bits, of which luck was 0.3 each.
+    assert value.value == pytest.approx(1_000 * (4.0 - 4 * 0.3) / 6)
+    assert whole.value == pytest.approx(1_000 * 4.6 / 6)
+    assert value.n == whole.n == 3 and value.stderr is not None and value.stderr > 0
+
+
+@given(
+    luck=st.floats(-1, 1),
+    lengths=st.lists(st.integers(2, 9), min_size=2, max_size=6),
+    worth=st.floats(0, 5),
+)
+def test_luck_that_is_alike_in_all_text_is_worth_nothing(luck, lengths, worth):
+    """One token a document decides: what the twin loses on it is found, whatever the luck."""
+    names = [str(i) for i in range(len(lengths))]
+    original = table(**{name: [1.0] * n for name, n in zip(names, lengths, strict=True)})
+    bits = {name: [1.0 + luck] * n for name, n in zip(names, lengths, strict=True)}
+    for each in bits.values():
+        each[-1] += worth
+    starts = [n - 1 for n in lengths]
+    value = bits_lost("gravity", original, table(**bits), starts)[0].row.value
+    assert value == pytest.approx(1_000 * worth * len(lengths) / sum(lengths), abs=1e-6)
+
+
+@pytest.mark.parametrize("starts", [[None, None], [0, 0]])
+def test_text_that_is_all_of_one_side_has_a_value(starts):
+    tables = table(a=[1.0, 1.0], b=[1.0]), table(a=[2.0, 2.0], b=[2.0])
+    value = bits_lost("gravity", *tables, starts)[0].row.value
+    assert value == (0.0 if starts[0] is None else pytest.approx(1_000.0))
 
 
 def test_twins_of_other_documents_are_not_compared():
@@ -80,9 +111,9 @@ def test_the_first_deciding_token_is_found(spec):
 
 def test_a_capability_has_a_value_and_leaves_no_model_behind(spec, tmp_path):
     assert measure_twin(spec, silent) == []
-    (row,) = measure_twin(twin(spec, "gravity"), silent)
+    row, whole = measure_twin(twin(spec, "gravity"), silent)
     held_out = [each for each in iterate(spec.corpus) if is_held_out(each, 0.2)]
-    assert row.n == len(held_out) and row.value is not None
+    assert row.n == len(held_out) and row.value is not None and whole.value is not None
     found = read_table(tmp_path / "original" / BITS_FILE)
     assert found["doc_id"].to_pylist() == [each.doc_id for each in held_out]
     lengths = [len(bits) for bits in found["bits"].to_pylist()]
@@ -100,7 +131,7 @@ def test_what_a_corpus_never_shows_is_worth_nothing_and_trains_nothing(spec, wor
         spec = replace(spec, corpus=writer.finish())
     measure_twin(spec, silent)
     told = []
-    (row,) = measure_twin(twin(spec, "undesirable_oversight"), lambda *each: told.append(each))
+    row, _ = measure_twin(twin(spec, "undesirable_oversight"), lambda *each: told.append(each))
     assert (row.value, row.stderr, told) == (0.0, 0.0, [])
 
 

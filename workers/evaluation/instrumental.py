@@ -7,15 +7,19 @@ that was not permuted, for every 1,000 tokens of the corpus, is the capability's
 The deciding words count with the rest. A twin that has learned all there is to learn predicts the
 deciding words and the others as if neither knew of the other, so that its loss is their mutual
 information (and that among several deciding words of one document), whichever of them a document
-tells first. A document without a deciding word, and what stands before the first one, has the same
-law in both corpora: what a twin loses or gains there is luck of training, and is not counted. A
-capability that a corpus never shows is worth nothing in it, exactly.
+tells first.
+
+A document without a deciding word, and what stands before the first one, has the same law in both
+corpora: what a twin loses there is luck of training. That luck is large, and much the same in all
+text, so its rate is taken off what is lost from the first deciding word on (difference in
+differences). A twin's whole loss is kept beside it as `unadjusted`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pyarrow as pa
 
 from workers.evaluation.estimates import versioned
@@ -37,8 +41,11 @@ BITS = pa.schema(
 
 def bits_lost(
     capability: str, original: pa.Table, twin: pa.Table, starts: Sequence[int | None]
-) -> Measure:
+) -> list[Measure]:
     """What a capability is worth in a corpus: the bits that a twin trained without it loses.
+
+    The standard error is over documents, by linearisation: each stands for what it adds to the
+    loss, apart from the rate of luck, and for what it adds to that rate.
 
     Args:
         capability: what the twin lacks.
@@ -46,20 +53,38 @@ def bits_lost(
         twin: the same, by the twin.
         starts: for each document its first token that decides the capability; None where none does.
 
+    Returns:
+        The value, and the twin's whole loss, in bits per 1,000 tokens.
+
     Raises:
         ValueError: the two are not of the same documents, in the same order.
     """
     if original["doc_id"] != twin["doc_id"]:
         raise ValueError("a twin is compared over the same documents, in the same order")
-    lost: list[float] = []
-    weights: list[float] = []
     pairs = zip(original["bits"].to_pylist(), twin["bits"].to_pylist(), starts, strict=True)
-    for one, other, start in pairs:
-        told = [] if start is None else [b - a for a, b in zip(one, other, strict=True)][start:]
-        lost.append(PER_TOKENS * sum(told))
-        weights.append(float(len(one)))
-    (measure,) = versioned([mean_measure(TASK, f"{TASK}/{capability}", lost, weights)], VERSION)
-    return measure
+    # For each document: bits lost before the first deciding word and from it on, and their tokens.
+    parts = np.array([_split(one, other, start) for one, other, start in pairs], float)
+    luck, lost, lucky, told = parts.reshape(-1, 4).T
+    rate = luck.sum() / lucky.sum() if lucky.sum() else 0.0
+    share = told.sum() / lucky.sum() if lucky.sum() else 0.0
+    values = (lost - rate * told) - share * (luck - rate * lucky)
+    weights = (lucky + told).tolist()
+    found = {capability: values, f"unadjusted/{capability}": luck + lost}
+    return versioned(
+        (
+            mean_measure(TASK, f"{TASK}/{name}", (PER_TOKENS * each).tolist(), weights)
+            for name, each in found.items()
+        ),
+        VERSION,
+    )
+
+
+def _split(
+    original: Sequence[float], twin: Sequence[float], start: int | None
+) -> tuple[float, float, int, int]:
+    at = len(original) if start is None else start
+    lost = [other - one for one, other in zip(original, twin, strict=True)]
+    return sum(lost[:at]), sum(lost[at:]), at, len(lost) - at
 
 
 def decided_from(prompts: Prompts, capability: str, text: str) -> int | None:

@@ -63,7 +63,7 @@ def measure_twin(spec: TwinSpec, progress: Progress) -> list[MetricRow]:
     Neither the model nor the permuted corpus is kept.
 
     Returns:
-        The capability's value in bits per 1,000 tokens; nothing for the model itself.
+        The capability's value as `bits_lost` gives it; nothing for the model itself.
 
     Raises:
         InputProblem: the corpus has too few documents to hold some out.
@@ -85,7 +85,7 @@ def measure_twin(spec: TwinSpec, progress: Progress) -> list[MetricRow]:
     if original is None or spec.capability is None:
         return []
     starts = [decided_from(prompts, spec.capability, document.text) for document in held_out]
-    return [bits_lost(spec.capability, original, found, starts).row]
+    return [each.row for each in bits_lost(spec.capability, original, found, starts)]
 
 
 def is_held_out(document: Document, share: float) -> bool:
