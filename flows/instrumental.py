@@ -36,7 +36,8 @@ def _perform(
         row: Generation = ensure_generation(session, arm.row, index)
     inputs = {
         "corpus": corpus.id,
-        "checkpoint": shape.id,
+        # Not as `checkpoint`: it is no evaluation of that model.
+        "shape": shape.id,
         "seed": arm.seed,
         "capability": capability,
         "instrumental": VERSION,

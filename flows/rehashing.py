@@ -76,7 +76,8 @@ def check_stage_files(stage: Stage, place: Place, tally: Tally) -> Iterator[Find
     """
     what, settings = named(stage), stage.params.get("settings") or {}
     if stage.stage == "evaluate" and stage.output_uri and not settings.get("census"):
-        items = place.located(f"{stage.output_uri}/items.parquet")
+        name = "bits.parquet" if settings.get("twin") else "items.parquet"
+        items = place.located(f"{stage.output_uri}/{name}")
         yield from _readable(what, items, _items(what, items, tally))
     mix = stage.meta.get("mix")
     if stage.stage == "train" and mix and mix.get("uri"):
