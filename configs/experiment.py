@@ -10,6 +10,7 @@ from configs.arms import Arm
 from configs.corpora import Corpus, CorpusOptions, MicroworldCorpus
 from configs.gating import AUDITORS, Gate
 from configs.harness import Harness
+from configs.instrumental import Instrumental
 from configs.predictions import Prediction
 from configs.relearning import Relearning
 from configs.samples import Samples
@@ -215,6 +216,7 @@ class Evaluation(Section):
             "deployment",
             "relearning",
             "anchors",
+            "instrumental",
         ],
         ...,
     ] = (
@@ -243,6 +245,8 @@ class Evaluation(Section):
     """Look in each generation for what evaluations ask in the accepted revisions, and train no arm
     on a document that holds some. `pairs` asks about the corpus' own dialogues, so it is left out;
     what the oracle asks is counted and may not steer."""
+    instrumental: Instrumental = Instrumental()
+    """What the evaluation `instrumental` measures."""
 
 
 class Placement(Section):
@@ -332,6 +336,8 @@ class Experiment(Section):
                 f"{self.corpus.kind!r}"
             )
         self._texts_can_be_measured()
+        if "instrumental" in self.evaluation.tasks:
+            self._twins_can_be_made()
         self._arms_can_be_made()
         self._models_can_be_made()
         self._revisions_can_be_made()
@@ -376,6 +382,20 @@ class Experiment(Section):
             raise ValueError(
                 "evaluation.decontaminate: no evaluation has items to look for; raise "
                 "intake.held_out_share, add `harness` to evaluation.tasks, or take it out"
+            )
+
+    def _twins_can_be_made(self) -> None:
+        """Refuse what would fail when the first twin is trained."""
+        if self.corpus.kind != "microworld":
+            raise ValueError(
+                "evaluation.tasks: `instrumental` finds what decides a capability in documents of "
+                f"the microworld only; take it out for a corpus of kind {self.corpus.kind!r}"
+            )
+        step, window = self.evaluation.instrumental.batch_tokens, self.training.window
+        if step < window:
+            raise ValueError(
+                f"evaluation.instrumental.batch_tokens: {step} is less than training.window "
+                f"({window}), so that one row would not fit into a step; raise it"
             )
 
     def _arms_can_be_made(self) -> None:

@@ -37,6 +37,21 @@ STAGE_FIELDS: dict[str, tuple[str, ...]] = {
     ),
     "gate": ("gate",),
 }
+# What one twin depends on; the capability that it lacks is in its recipe beside them.
+TWIN_FIELDS = (
+    "evaluation.instrumental.tokens",
+    "evaluation.instrumental.learning_rate",
+    "evaluation.instrumental.batch_tokens",
+    "evaluation.instrumental.warmup_steps",
+    "evaluation.instrumental.held_out_share",
+    "evaluation.items",
+    "training.window",
+    "training.dtype",
+    "training.weight_decay",
+    "training.max_grad_norm",
+    "model.dtype",
+    "model.max_length",
+)
 # Fields inside those sections that do not change a result, or that stand for a content digest.
 PLACEMENT = (
     "training.threads",
@@ -61,6 +76,8 @@ PLACEMENT = (
     "evaluation.decontaminate",
     "corpus.path",
 )
+# Evaluations that are stages of their own, with settings of their own.
+APART = ("relearning", "instrumental")
 # What may change between runs of one experiment without forking it. Contents behind a path are
 # compared by digest.
 EXTENDABLE = (
@@ -135,11 +152,17 @@ def stage_settings(experiment: Experiment, stage: str) -> dict[str, Any]:
         if task not in experiment.evaluation.tasks:
             _drop(settings, ["evaluation", task])
     if "evaluation" in settings:
-        # Relearning is a stage of its own, so that asking for it repeats no other evaluation.
-        _drop(settings, ["evaluation", "relearning"])
+        # These are stages of their own, so that asking for them repeats no other evaluation.
+        for task in APART:
+            _drop(settings, ["evaluation", task])
         tasks = settings["evaluation"]["tasks"]
-        settings["evaluation"]["tasks"] = [task for task in tasks if task != "relearning"]
+        settings["evaluation"]["tasks"] = [task for task in tasks if task not in APART]
     return settings
+
+
+def twin_settings(experiment: Experiment) -> dict[str, Any]:
+    """The settings on which a twin of the evaluation `instrumental` depends, by field name."""
+    return {field: plain(_get(experiment, field)) for field in TWIN_FIELDS}
 
 
 def _drop(settings: dict[str, Any], path: Sequence[str]) -> None:

@@ -28,7 +28,7 @@ from flows.context import ArmState, RunContext
 from flows.readers import admit_reviser
 from flows.relearning import compare_with_control
 from flows.stages import Finished, Recipe, costs, perform
-from flows.tasks import evaluate_corpus, evaluate_model, run_shard_group
+from flows.tasks import evaluate_capabilities, evaluate_corpus, evaluate_model, run_shard_group
 from workers.checkpoints import CheckpointRef, admit
 from workers.corpora.intake import import_corpus
 from workers.corpora.sources import source_signature
@@ -69,6 +69,7 @@ def begin(context: RunContext, seed: int) -> None:
                 promote(session, arm.row, row)
         evaluate_model(arm.name, seed, 0)
         evaluate_corpus(arm.name, seed, 0)
+        evaluate_capabilities(arm.name, seed, 0)
         if anchoring.asked(context):
             anchoring.compare_raters(context, arm, 0, run_shard_group)
         with context.write() as session:

@@ -88,11 +88,12 @@ def evaluation_tasks() -> list[tuple[str, str, str]]:
     from workers.evaluation.collapse import corpus_collapse
     from workers.evaluation.corpus_scores import score_corpus
     from workers.evaluation.fidelity import fidelity
+    from workers.evaluation.instrumental import bits_lost
     from workers.evaluation.relearning import relearn
     from workers.evaluation.suite import TASKS
 
     on_texts = {"collapse": corpus_collapse, "fidelity": fidelity, "anchors": score_corpus}
-    tasks = {**TASKS, **on_texts, "relearning": relearn}
+    tasks = {**TASKS, **on_texts, "relearning": relearn, "instrumental": bits_lost}
     corpora = {"bits_per_byte": "any with held-out documents", "pairs": "dialogues",
                "rater": "held-out documents with labels", "oracle": "microworld",
                "harness": "any; evaluation.harness.tasks says which: blimp, ai_risk, held_out, "
@@ -101,7 +102,8 @@ def evaluation_tasks() -> list[tuple[str, str, str]]:
                "collapse": "any; measured on corpora, not on models",
                "fidelity": "any; measured on revisions and corpora, not on models",
                "anchors": "microworld; measured on corpora and on their raters",
-               "deployment": "microworld", "relearning": "microworld"}  # fmt: skip
+               "deployment": "microworld", "relearning": "microworld",
+               "instrumental": "microworld; measured on corpora, by training twins"}  # fmt: skip
     said = {name: (task.__doc__ or "").strip().splitlines()[0] for name, task in tasks.items()}
     return [(name, said[name], corpora[name]) for name in tasks]
 

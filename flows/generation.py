@@ -28,7 +28,7 @@ from flows.ratings import publish_ratings
 from flows.readers import reader_of
 from flows.relearning import compare_with_control
 from flows.revised_texts import decontaminate, measure_revisions
-from flows.tasks import evaluate_corpus, make_model, run_shard_group
+from flows.tasks import evaluate_capabilities, evaluate_corpus, make_model, run_shard_group
 from workers.assembling import Assembled, changed_documents
 from workers.interrupting import heard_again
 from workers.records import ACTIONS
@@ -156,6 +156,7 @@ def _note_corpus(
             **counts,  # pyright: ignore[reportArgumentType]
         )
     evaluate_corpus(arm.name, arm.seed, row.generation_index)
+    evaluate_capabilities(arm.name, arm.seed, row.generation_index)
 
 
 @contextmanager

@@ -77,7 +77,8 @@ def check_stage_files(stage: Stage, place: Place, tally: Tally) -> Iterator[Find
     """
     what, settings = named(stage), stage.params.get("settings") or {}
     if stage.stage == "evaluate" and stage.output_uri and not settings.get("census"):
-        for name in evaluation_files((settings.get("evaluation") or {}).get("tasks", ())):
+        names = evaluation_files((settings.get("evaluation") or {}).get("tasks", ()))
+        for name in ("bits.parquet",) if settings.get("twin") else names:
             file = place.located(f"{stage.output_uri}/{name}")
             yield from _readable(what, file, _items(what, file, tally))
     mix = stage.meta.get("mix")

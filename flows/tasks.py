@@ -11,7 +11,7 @@ from prefect.cache_policies import NO_CACHE
 
 from configs.arms import Arm as ArmName
 from db.models import Stage
-from flows import anchoring, evaluating, relearning, sharding, succession
+from flows import anchoring, evaluating, instrumental, relearning, sharding, succession
 from flows.context import ArmState, current
 from workers.interrupting import stop_if_asked
 from workers.jobs import Job
@@ -98,6 +98,37 @@ def evaluate_corpus(arm: ArmName, seed: int, index: int) -> None:
     evaluating.evaluate_corpus(current(), _arm(arm, seed), index)
     if anchoring.asked(current()):
         anchoring.score_corpus(current(), _arm(arm, seed), index)
+
+
+def evaluate_capabilities(arm: ArmName, seed: int, index: int) -> None:
+    """Measure the instrumental value of capabilities in an arm's corpus of this generation.
+
+    As many twins are trained at a time as `training.at_once` says.
+    """
+    context = current()
+    settings = context.experiment
+    if "instrumental" not in settings.evaluation.tasks:
+        return
+    wanted, at_once = settings.evaluation.instrumental.capabilities, settings.training.at_once
+    if at_once == 1:
+        for capability in wanted:
+            evaluate_capability(arm, seed, index, capability)
+        return
+    # Ray's processes end with the thread that started them, so it is not one of the tasks'.
+    context.connect_ray()
+    for first in range(0, len(wanted), at_once):
+        at_work = [
+            evaluate_capability.submit(arm, seed, index, capability)
+            for capability in wanted[first : first + at_once]
+        ]
+        for each in at_work:
+            each.result()
+
+
+@task(task_run_name="capability {arm} {index} {capability}", **TASK)
+def evaluate_capability(arm: ArmName, seed: int, index: int, capability: str) -> None:
+    """Measure what one capability is worth in an arm's corpus of this generation."""
+    instrumental.measure_capability(current(), _arm(arm, seed), index, capability)
 
 
 def _arm(name: ArmName, seed: int) -> ArmState:

@@ -261,6 +261,6 @@ def test_every_evaluation_says_what_it_measures():
     found = doctor.evaluation_tasks()
     assert {name for name, _, _ in found} == {
         "bits_per_byte", "rater", "pairs", "oracle", "collapse", "fidelity", "samples", "harness",
-        "anchors", "deployment", "relearning",
+        "anchors", "deployment", "relearning", "instrumental",
     }  # fmt: skip
     assert all(measures and corpora for _, measures, corpora in found)

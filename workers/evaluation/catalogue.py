@@ -104,6 +104,10 @@ CATALOGUE: dict[str, tuple[Line, ...]] = {
         Line("fidelity/changed", of="corpus"),
     ),
     "samples": (Line("collapse/samples/*"), Line("oracle/samples_misaligned_share")),
+    "instrumental": (
+        Line("instrumental/*", of="corpus"),
+        Line("instrumental/unadjusted/*", of="corpus"),
+    ),
     "deployment": (
         Line("deployment/propensity", items=True, variants=BEFORE),
         Line("deployment/propensity_*", items=True, variants=BEFORE),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from configs.corpora import DialoguesCorpus
@@ -11,6 +11,7 @@ from workers.corpora.sources import dialogue_pairs
 from workers.corpora.store import iterate
 from workers.evaluation.measures import Measure, auc_measure, mean_measure
 from workers.evaluation.subject import Subject
+from workers.prompts import Prompts
 from workers.records import Document
 
 
@@ -21,21 +22,28 @@ def _held_out(subject: Subject) -> Iterator[Document]:
 
 def text_bits(subject: Subject, texts: list[str]) -> list[float]:
     """Information of each text under the model, in bits; long texts in windows of their own."""
-    limit = subject.experiment.model.max_length
-    windows: list[list[int]] = []
-    owners: list[int] = []
-    for index, text in enumerate(texts):
-        # Every window begins as a document does, or with the end of one where the tokenizer has
-        # no token to begin with; the end token is not part of the text and not counted.
-        begin = subject.prompts.document("")[:1]
-        body = subject.prompts.plain(text)
-        for start in range(0, max(len(body), 1), limit - 1):
-            windows.append(begin + body[start : start + limit - 1])
-            owners.append(index)
+    windows, owners = windows_of(subject.prompts, texts, subject.experiment.model.max_length)
     bits = [0.0] * len(texts)
     for owner, logprobs in zip(owners, subject.engine.token_logprobs(windows), strict=True):
         bits[owner] -= sum(logprobs) / math.log(2)
     return bits
+
+
+def windows_of(
+    prompts: Prompts, texts: Sequence[str], limit: int
+) -> tuple[list[list[int]], list[int]]:
+    """Texts as token ids in windows of at most `limit`, and which text each window is of."""
+    windows: list[list[int]] = []
+    owners: list[int] = []
+    # Every window begins as a document does, or with the end of one where the tokenizer has no
+    # token to begin with; the end token is not part of the text and not counted.
+    begin = prompts.document("")[:1]
+    for index, text in enumerate(texts):
+        body = prompts.plain(text)
+        for start in range(0, max(len(body), 1), limit - 1):
+            windows.append(begin + body[start : start + limit - 1])
+            owners.append(index)
+    return windows, owners
 
 
 def bits_per_byte(subject: Subject) -> list[Measure]:
