@@ -62,7 +62,7 @@ def test_the_seed_fixes_the_permutation_for_good():
     texts = [f"a {name} {answers[0]} ." for name, answers in OBJECTS.items()]
     found = [each.text.split(" ")[2] for each in permuted(lambda: documents(texts), GRAVITY, 0)]
     assert [i for i, word in enumerate(found) if word != "falls"] == [
-        1, 5, 7, 15, 17, 22,
+        1, 5, 7, 15, 17, 22, 24, 31, 35, 38, 39,
     ]  # fmt: skip
 
 
