@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from prefect import flow
 from sqlalchemy.orm import Session
 
 from configs.arms import Arm as ArmName
@@ -23,16 +24,17 @@ from db.records import (
     set_arm_status,
     set_generation,
 )
-from flows import anchoring, steps, succession
-from flows.context import ArmState, RunContext
+from flows import anchoring, steps
+from flows.context import ArmState, RunContext, current
 from flows.readers import admit_reviser
 from flows.relearning import compare_with_control
 from flows.stages import Finished, Recipe, costs, perform
-from flows.tasks import evaluate_capabilities, evaluate_corpus, evaluate_model, run_shard_group
+from flows.tasks import evaluate_capabilities, evaluate_corpus, make_first_model, run_shard_group
 from workers.checkpoints import CheckpointRef, admit
 from workers.corpora.intake import import_corpus
 from workers.corpora.sources import source_signature
 from workers.corpora.store import CorpusRef, source_counts
+from workers.interrupting import heard_again
 from workers.problems import InputProblem
 from workers.records import ACTIONS, Quarantined
 
@@ -42,8 +44,20 @@ def row_of(session: Session, context: RunContext) -> Experiment:
     return require_experiment(session, context.experiment.name)
 
 
-def begin(context: RunContext, seed: int) -> None:
-    """Make generation 0 of every arm of a seed; the control comes first."""
+@flow(name="beginnings", flow_run_name="generation-0")
+@heard_again()
+def beginnings() -> None:
+    """Make generation 0 of every seed."""
+    context = current()
+    for seed in context.experiment.seeds:
+        take_up(context, seed)
+    _make_first_models(context)
+    for seed in context.experiment.seeds:
+        begin(context, seed)
+
+
+def take_up(context: RunContext, seed: int) -> None:
+    """Put a seed's arms on record, the control first, and take corpus 0 in."""
     names = sorted(context.experiment.arms, key=lambda name: name is not ArmName.CONTROL)
     context.arms[seed] = []
     rows: list[Generation] = []
@@ -60,14 +74,34 @@ def begin(context: RunContext, seed: int) -> None:
         corpus, quarantined = take_in(context, row, seed)
         arm.corpora.append(corpus)
         _note_start(context, row, corpus, quarantined)
-        checkpoint = succession.generation_0(context, arm, row)
-        arm.checkpoints.append(checkpoint)
+
+
+def _make_first_models(context: RunContext) -> None:
+    """Make and evaluate the controls' models, as many at a time as `training.at_once` says."""
+    seeds = context.experiment.seeds
+    if context.experiment.training.at_once == 1:
+        for seed in seeds:
+            make_first_model(ArmName.CONTROL, seed)
+        return
+    # Ray's processes end with the thread that started them, so it is not one of the tasks'.
+    context.connect_ray()
+    at_work = [make_first_model.submit(ArmName.CONTROL, seed) for seed in seeds]
+    for each in at_work:
+        each.result()
+
+
+def begin(context: RunContext, seed: int) -> None:
+    """Give every arm of a seed the control's model 0, and measure what generation 0 is."""
+    for arm in context.arms[seed]:
+        if not arm.checkpoints:
+            make_first_model(arm.name, seed)
+        checkpoint = arm.checkpoints[0]
         with context.write() as session:
+            row = ensure_generation(session, arm.row, 0)
             found = find_checkpoint(session, checkpoint.id)
             row = set_generation(session, row, checkpoint_id=found.id if found else None)
             if arm.row.promoted_generation_id is None:
                 promote(session, arm.row, row)
-        evaluate_model(arm.name, seed, 0)
         evaluate_corpus(arm.name, seed, 0)
         evaluate_capabilities(arm.name, seed, 0)
         if anchoring.asked(context):

@@ -15,7 +15,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from configs.experiment import Experiment
 from configs.loading import load
 from db.records import set_arm_status
-from flows.beginnings import begin
+from flows.beginnings import beginnings
 from flows.context import RunContext
 from flows.deciding import decide
 from flows.generation import generation
@@ -38,11 +38,10 @@ def bootstrap(config: str, overrides: Sequence[str] = ()) -> Outcome:
 def advance(experiment: Experiment, until: int) -> Outcome:
     """Make every seed's generations up to `until`, those on record by taking what they left."""
     with open_run(experiment, until) as context:
-        for seed in experiment.seeds:
-            begin(context, seed)
+        beginnings.with_options(task_runner=side_by_side(experiment))()
         for index in range(1, until + 1):
             for seed in experiment.seeds:
-                make_generation(experiment, seed, index)
+                generation.with_options(task_runner=side_by_side(experiment))(seed, index)
             decide(context, index)
             publish_generation(context, index)
         for seed in experiment.seeds:
@@ -50,10 +49,9 @@ def advance(experiment: Experiment, until: int) -> Outcome:
         return publish_results(context)
 
 
-def make_generation(experiment: Experiment, seed: int, index: int) -> None:
-    """Run the flow of one generation, with as many arms in training as the config allows."""
-    at_once: Any = ThreadPoolTaskRunner(max_workers=experiment.training.at_once)
-    generation.with_options(task_runner=at_once)(seed, index)
+def side_by_side(experiment: Experiment) -> Any:
+    """What runs as many models' tasks at a time as the config allows."""
+    return ThreadPoolTaskRunner(max_workers=experiment.training.at_once)
 
 
 def finish_seed(context: RunContext, seed: int) -> None:

@@ -11,6 +11,7 @@ from prefect.cache_policies import NO_CACHE
 
 from configs.arms import Arm as ArmName
 from db.models import Stage
+from db.records import ensure_generation
 from flows import anchoring, evaluating, instrumental, relearning, sharding, succession
 from flows.context import ArmState, current
 from workers.interrupting import stop_if_asked
@@ -76,6 +77,16 @@ def shard_group(stage: str, recipe_id: str, shards: list[int], before: int) -> l
         said = f"{rate:,.0f} tokens/s, {errors} errors"
         context.reporter.progress(f"{stage} documents", done, total, began, said)
     return results
+
+
+@task(task_run_name="model {arm} 0", **TASK)
+def make_first_model(arm: ArmName, seed: int) -> None:
+    """Make an arm's generation 0, or take what is there, and evaluate it."""
+    context, state = current(), _arm(arm, seed)
+    with context.write() as session:
+        row = ensure_generation(session, state.row, 0)
+    state.checkpoints[:] = [succession.generation_0(context, state, row)]
+    evaluate_model(arm, seed, 0)
 
 
 @task(task_run_name="model {arm} {index}", **TASK)
