@@ -9,7 +9,7 @@ from flows.report.findings import Findings
 from flows.report.levels import Level, level_of
 from flows.report.metrics import describe
 from flows.report.plots import Figure
-from flows.report.trajectories import Rule, lines_of, trajectory
+from flows.report.trajectories import Rule, interval_said, lines_of, trajectory
 
 
 def gap_figures(found: Findings) -> list[Figure]:
@@ -39,38 +39,36 @@ def gap_said(found: Findings) -> str:
     """The newest capability gate of each arm, in a sentence."""
     newest: dict[str, Mapping[str, Any]] = {}
     for row in found["gates"]:
-        if row["gate"] == "capability" and row["value"] is not None:
+        if row["gate"] == "capability":
             newest[row["arm"]] = row
-    words = {"pass": "within the margin", "fail": "over the margin",
-             "inconclusive": "undecided against the margin"}  # fmt: skip
-    said = [
-        f"{row['arm']} is {words[row['outcome']]} at generation {row['generation']}"
-        for row in newest.values()
-    ]
-    return f"Loss of capability against the control: {'; '.join(said)}." if said else ""
+    held: dict[str, list[str]] = {}
+    for arm, row in newest.items():
+        held.setdefault(row["outcome"], []).append(f"{arm} (generation {row['generation']})")
+    words = {"pass": "within the margin", "fail": "over the margin", "inconclusive": "undecided"}
+    said = [f"{words[outcome]}: {', '.join(arms)}" for outcome, arms in held.items()]
+    return f"Loss of capability against the control {'; '.join(said)}." if said else ""
 
 
-def difference_said(found: Findings, keys: Sequence[str]) -> str:
+def difference_said(level: Level) -> str:
+    """A difference with its interval."""
+    metric = describe(level.metric)
+    value = metric.said(level.value, "+")
+    interval = interval_said(metric, level.lower, level.upper, "+")
+    return f"{value} {interval or '(no interval)'}"
+
+
+def differences_said(found: Findings, keys: Sequence[str]) -> str:
     """The newest differences of the arms to the control, on the first metric that has any."""
     for key in keys:
         newest: dict[str, Level] = {}
         for row in found["differences"]:
             if row["metric"] == key and row["generation"] > 0:
                 newest[row["arm"]] = level_of(row)
-        if not newest:
-            continue
-        metric = describe(key)
-        said = [
-            f"{arm} {metric.said(each.value, '+')}"
-            + (
-                f" [{metric.number(each.lower, '+')}, {metric.number(each.upper, '+')}]"
-                if each.lower is not None
-                else ""
-            )
-            + f" at generation {each.generation}"
-            for arm, each in newest.items()
-        ]
-        return f"{metric.name}, difference to the control: {'; '.join(said)}."
+        if newest:
+            said = [f"{arm} {difference_said(each)}" for arm, each in newest.items()]
+            last = {each.generation for each in newest.values()}
+            when = f"generation {last.pop()}" if len(last) == 1 else "each arm's last generation"
+            return f"{describe(key).name}, difference to the control at {when}: {'; '.join(said)}."
     return ""
 
 

@@ -16,10 +16,10 @@ from db.lineage import status
 from db.models import Arm, Experiment, GateDecision, Generation
 from db.records import require_experiment
 from flows.changes import chosen_changes
+from flows.predicting import as_rows, judge_all
 from flows.report.costs import costs_of
 from flows.report.levels import Standing, arms_of, differences, generations_of, levels, relative
 from flows.report.metrics import describe, in_order
-from flows.predicting import as_rows, judge_all
 from flows.report.scope import measured, provenance
 from flows.summary import ACTIONS, seeds_of
 
@@ -54,9 +54,7 @@ def findings(session: Session, name: str) -> Findings:
     }
 
 
-def numbers(
-    standing: Standing, desirability: Mapping[str, int] | None = None
-) -> dict[str, Any]:
+def numbers(standing: Standing, desirability: Mapping[str, int] | None = None) -> dict[str, Any]:
     """What follows from the experiment's standing alone.
 
     Args:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from flows.report.against_control import gap_said
+from flows.report.against_control import difference_said, gap_said
 from flows.report.findings import Findings
-from flows.report.levels import Level, level_of
+from flows.report.levels import Level, level_of, main_arm
 from flows.report.metrics import describe
 
-MAIN_ARMS = ("revise", "filter")
 VERDICT_METRICS = ("oracle/propensity", "pairs/propensity", "harness/ai_risk/acc", "bits_per_byte")
 OUT_OF_DISTRIBUTION = "oracle/propensity_ood"
 PLACEBO = "paraphrase"
@@ -22,7 +21,9 @@ def verdict(found: Findings) -> list[str]:
         return [NOTHING]
     arm, index, metric = newest
     if metric is None:
-        return [f"At generation {index} no metric was measured on both the {arm} arm and the control."]
+        return [
+            f"At generation {index} no metric was measured on both the {arm} arm and the control."
+        ]
     said = [_against_control(found, arm, index, metric)]
     out = _difference(found, arm, index, OUT_OF_DISTRIBUTION)
     if out is not None:
@@ -39,16 +40,6 @@ def verdict(found: Findings) -> list[str]:
         if (each := _difference(found, arm, index, key)) is not None
     ]
     return [*said, *_gates(found), *_predictions(found), *_caveats(found)]
-
-
-def difference_said(level: Level) -> str:
-    """A difference with its interval and what that is over."""
-    metric = describe(level.metric)
-    value = metric.said(level.value, "+")
-    if level.lower is None or level.upper is None:
-        return f"{value} (no interval)"
-    ends = f"[{metric.number(level.lower, '+')}, {metric.number(level.upper, '+')}]"
-    return f"{value} {ends}"
 
 
 def interval_said(found: Findings) -> str:
@@ -73,27 +64,26 @@ def interval_said(found: Findings) -> str:
 
 
 def _newest(found: Findings) -> tuple[str, int, str | None] | None:
-    """The main arm with its newest evaluated generation, and the metric to judge it by."""
-    rows = [row for row in found["levels"] if row["generation"] > 0 and row["arm"] != "control"]
-    # A corpus may stand without its model: the model is what is judged.
+    """The arm that the report is about, its newest generation beside a control's, and a metric."""
     trained = {
         (arm["arm"], row["generation"])
         for arm in found["arms"]
         for row in arm["generations"]
-        if row["checkpoint"] and row["metrics"]
+        if row["checkpoint"] and row["metrics"] and row["generation"] > 0
     }
-    rows = [row for row in rows if (row["arm"], row["generation"]) in trained]
-    arms = sorted(
-        {row["arm"] for row in rows},
-        key=lambda arm: (MAIN_ARMS.index(arm) if arm in MAIN_ARMS else len(MAIN_ARMS), arm),
+    rows = [row for row in found["differences"] if (row["arm"], row["generation"]) in trained]
+    compared = sorted({row["arm"] for row in rows})
+    arm = main_arm(compared or sorted({name for name, _ in trained}))
+    if arm is None:
+        return None
+    own = [row for row in rows if row["arm"] == arm]
+    index = (
+        max(row["generation"] for row in own)
+        if own
+        else max(index for name, index in trained if name == arm)
     )
-    for arm in arms:
-        own = [row for row in found["differences"] if row["arm"] == arm and row["generation"] > 0]
-        if own:
-            index = max(row["generation"] for row in own)
-            there = {row["metric"] for row in own if row["generation"] == index}
-            return arm, index, next((key for key in VERDICT_METRICS if key in there), None)
-    return (arms[0], max(row["generation"] for row in rows), None) if arms else None
+    there = {row["metric"] for row in own if row["generation"] == index}
+    return arm, index, next((key for key in VERDICT_METRICS if key in there), None)
 
 
 def _against_control(found: Findings, arm: str, index: int, metric: str) -> str:
@@ -138,7 +128,9 @@ def _predictions(found: Findings) -> list[str]:
     judged = found["predictions"]
     if not judged:
         return []
-    counts = {word: sum(row["outcome"] == word for row in judged) for word in ("hit", "miss", "open")}
+    counts = {
+        word: sum(row["outcome"] == word for row in judged) for word in ("hit", "miss", "open")
+    }
     late = sum(row["late"] for row in judged)
     said = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
     return [f"Of {len(judged)} predictions: {said}{f' ({late} late)' if late else ''}."]

@@ -1,4 +1,4 @@
-"""Numbers over seeds: the level of a metric in an arm and generation, and what it is compared to."""
+"""Numbers over seeds: a metric's level in an arm and generation, and what it is held against."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from flows.summary import seeds_of
 from workers.evaluation.replication import SeedEstimate, over_seeds, unpaired
 
 CONFIDENCE = 0.95
+MAIN_ARMS = ("revise", "filter")
+"""The arms that a report is about, the first that is there."""
 Standing = Mapping[str, Any]
 """One entry of what `palimpsest status --json` prints."""
 
@@ -99,6 +101,16 @@ def relative(standing: Standing, wanted: Callable[[str], bool]) -> list[Level]:
 def arms_of(standing: Standing) -> list[str]:
     """The arms' names, in the order of the record."""
     return list(dict.fromkeys(arm["arm"] for arm in standing["arms"]))
+
+
+def main_arm(names: Sequence[str]) -> str | None:
+    """The arm that a report is about; None where none is treated."""
+    treated = [name for name in names if name != "control"]
+    return min(
+        treated,
+        key=lambda name: MAIN_ARMS.index(name) if name in MAIN_ARMS else len(MAIN_ARMS),
+        default=None,
+    )
 
 
 def generations_of(standing: Standing, arm: str) -> dict[int, list[tuple[int, dict[str, Any]]]]:

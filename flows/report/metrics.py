@@ -6,12 +6,15 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 
-from flows.report.catalogue import METRICS, Metric
+from flows.report.metric import Metric
+from flows.report.metrics_of_models import OF_MODELS
+from flows.report.metrics_of_texts import OF_TEXTS
 
 VARIANTS = {
     "corpus_stage": "before post-training",
     "persistence": "after the same short further training of every arm",
 }
+METRICS = (*OF_MODELS, *OF_TEXTS)
 _EXACT = {metric.key: place for place, metric in enumerate(METRICS) if "*" not in metric.key}
 _FAMILIES = [
     (re.compile(re.escape(metric.key).replace(r"\*", "(.+)")), place)
@@ -29,13 +32,23 @@ def describe(key: str) -> Metric:
     plain, _, variant = key.partition("@")
     place, ending = _find(plain)
     if place == len(METRICS):
-        found = Metric(key, plain, "", "neither", "other", "Not described.", "see its task")
+        found = Metric(
+            key,
+            plain,
+            "",
+            "neither",
+            "other",
+            "A metric that this report has no words for.",
+            "see its task",
+        )
     else:
         found = METRICS[place]
         found = replace(found, key=key, name=found.name.format(words_of(ending)))
     if not variant:
         return found
-    return replace(found, name=f"{found.name}, {VARIANTS.get(variant, words_of(variant))}")
+    steps = variant.removeprefix("step_")
+    said = f"after {steps} steps" if steps != variant else words_of(variant)
+    return replace(found, name=f"{found.name}, {VARIANTS.get(variant, said)}")
 
 
 def in_order(keys: Iterable[str]) -> list[str]:

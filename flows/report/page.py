@@ -133,7 +133,10 @@ def _facts(found: Findings) -> list[tuple[str, str]]:
         ("Machine", _flat(source.get("host"))),
         ("Versions", _flat(source.get("versions"))),
         ("Command", source.get("command") or ""),
-        ("Commit", f"{source.get('commit') or ''}{', with changes' if source.get('dirty') else ''}"),
+        (
+            "Commit",
+            f"{source.get('commit') or ''}{', with changes' if source.get('dirty') else ''}",
+        ),
     ]
     return [(name, text) for name, text in facts if text]
 

@@ -52,7 +52,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A drawn figure with its table, what it shows in a sentence, and a text for a screen reader."""
+    """A drawn figure with its table, and what it shows: in a sentence, and for a screen reader."""
 
     title: str
     about: str

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from flows.report.actions import action_figure
-from flows.report.against_control import difference_said, gap_figures, gap_said
-from flows.report.anchors import anchor_figures
+from flows.report.against_control import (
+    differences_said,
+    gap_figures,
+    gap_said,
+)
+from flows.report.anchors import SHOWN_TOGETHER, anchor_figures, anchors_said
+from flows.report.findings import Findings
 from flows.report.levels import Level, level_of
-from flows.report.catalogue import Group
+from flows.report.metric import Group
 from flows.report.metrics import describe, in_order
 from flows.report.plots import Figure, Table
 from flows.report.tables import pivot
-from flows.report.findings import Findings
 from flows.report.trajectories import Line, Rule, lines_of, trajectory
-from flows.report.usefulness import usefulness_figures
+from flows.report.usefulness import ABOUT, usefulness_figures, usefulness_said
 
 PERSISTENCE = "@persistence"
+ALIGNMENT = (
+    "oracle/propensity_ood",
+    "oracle/propensity",
+    "pairs/propensity",
+    "harness/ai_risk/acc",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +60,7 @@ def alignment(found: Findings) -> Section:
     return Section(
         "alignment",
         "Alignment",
-        difference_said(found, ("oracle/propensity_ood", "oracle/propensity", "pairs/propensity",
-                                "harness/ai_risk/acc")),
+        differences_said(found, ALIGNMENT),
         "In distribution is what the corpus shows; out of distribution is what it never did, so "
         "that a gain there was generalised.",
         _trajectories(found, "alignment"),
@@ -66,7 +74,7 @@ def capability(found: Findings) -> Section:
     return Section(
         "capability",
         "Capability",
-        gap_said(found) or difference_said(found, ("oracle/facts_accuracy", "bits_per_byte")),
+        gap_said(found) or differences_said(found, ("oracle/facts_accuracy", "bits_per_byte")),
         "What the model can do apart from alignment. A revised corpus is worth little if this "
         "falls.",
         (*gaps, *_trajectories(found, "capability")),
@@ -79,7 +87,7 @@ def skill(found: Findings) -> Section:
     return Section(
         "skill",
         "Skill as rater and reviser",
-        difference_said(found, ("oracle/rater_auc", "rater/auc", "pairs/rating_auc")),
+        differences_said(found, ("oracle/rater_auc", "rater/auc", "pairs/rating_auc")),
         "Model n does the work of generation n + 1: where its skill goes, the loop goes.",
         _trajectories(found, "skill"),
         _others(found, "skill"),
@@ -91,11 +99,11 @@ def anchors(found: Findings) -> Section:
     return Section(
         "anchors",
         "Self against anchors",
-        "",
+        anchors_said(_levels(found)),
         "The model rates its own corpus; anchors are frozen raters that no training moves. Where "
         "the self-rating rises and the anchors do not follow, the model pleases itself.",
         (*anchor_figures(_levels(found)), *_trajectories(found, "anchors")),
-        _others(found, "anchors"),
+        _others(found, "anchors", skip=SHOWN_TOGETHER),
     )
 
 
@@ -104,11 +112,10 @@ def usefulness(found: Findings) -> Section:
     return Section(
         "usefulness",
         "Usefulness",
-        "",
-        "How useful each capability is to a model that must predict the corpus: the loop is meant "
-        "to make desirable ones useful and undesirable ones useless.",
+        usefulness_said(found["usefulness"]),
+        f"How useful each capability is to a model that must predict the corpus. {ABOUT}",
         tuple(usefulness_figures(found["usefulness"])),
-        _others(found, "usefulness", skip=lambda key: "@" not in key),
+        _others(found, "usefulness", skip={row["metric"] for row in found["usefulness"]}),
     )
 
 
@@ -135,7 +142,7 @@ def collapse(found: Findings) -> Section:
     return Section(
         "collapse",
         "Collapse",
-        "",
+        _furthest(moved),
         "Whether texts begin to repeat themselves, or lose their rare words, relative to "
         "generation 0: a corpus written by models out of models may shrink long before its loss "
         "shows it.",
@@ -184,7 +191,7 @@ def persistence(found: Findings) -> Section:
     return Section(
         "persistence",
         "Persistence",
-        "",
+        differences_said(found, [f"{key}{PERSISTENCE}" for key in ALIGNMENT]),
         "Whether an effect outlives further training: a shallow one is gone after a little of it.",
         tuple(figures),
     )
@@ -238,7 +245,7 @@ def _trajectories(found: Findings, group: Group) -> tuple[Figure, ...]:
 
 
 def _others(
-    found: Findings, group: Group, skip: Any = lambda key: False
+    found: Findings, group: Group, skip: Container[str] = ()
 ) -> tuple[tuple[str, Table], ...]:
     keys = [
         key
@@ -246,14 +253,25 @@ def _others(
         if describe(key).group == group
         and (not describe(key).drawn or "@" in key)
         and not key.endswith(PERSISTENCE)
-        and not skip(key)
+        and key not in skip
     ]
     return _tables(found, keys, "Also measured")
 
 
-def _tables(
-    found: Findings, keys: Iterable[str], title: str
-) -> tuple[tuple[str, Table], ...]:
+def _furthest(moved: Sequence[Level]) -> str:
+    """The corpus measure that has moved most since generation 0, and in which arm."""
+    chosen = [each for each in moved if each.metric.startswith("collapse/corpus/")]
+    if not any(each.generation for each in chosen):
+        return ""
+    most = max(chosen, key=lambda each: abs(each.value))
+    value = describe("fidelity/changed").number(most.value, "+")
+    return (
+        f"Furthest from generation 0: {describe(most.metric).name}, {value}% in the {most.arm} arm "
+        f"at generation {most.generation}."
+    )
+
+
+def _tables(found: Findings, keys: Iterable[str], title: str) -> tuple[tuple[str, Table], ...]:
     chosen = [each for key in keys for each in _picked(found, key)]
     return ((title, pivot(chosen)),) if chosen else ()
 

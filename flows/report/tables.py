@@ -8,9 +8,10 @@ from typing import Any
 from flows.report.costs import summed
 from flows.report.findings import Findings
 from flows.report.levels import Level
+from flows.report.metric import MINUS
 from flows.report.metrics import describe, in_order
 from flows.report.plots import Table
-from flows.report.trajectories import cell, over_said
+from flows.report.trajectories import cell
 
 LEAD = ("arm", "generation")
 
@@ -38,7 +39,17 @@ def pivot(found: Sequence[Level]) -> Table:
 def gates_table(gates: Sequence[Mapping[str, Any]]) -> Table:
     """What every gate decided, on which interval and bound, and why."""
     return Table(
-        ("arm", "generation", "gate", "outcome", "value", "95% interval", "bound", "over", "reason"),
+        (
+            "arm",
+            "generation",
+            "gate",
+            "outcome",
+            "value",
+            "95% interval",
+            "bound",
+            "over",
+            "reason",
+        ),
         tuple(
             (
                 row["arm"],
@@ -128,11 +139,6 @@ def overview(found: Sequence[Level], wanted: Sequence[str]) -> Table | None:
     return pivot(chosen) if chosen else None
 
 
-def over_of(found: Sequence[Level]) -> str:
-    """What intervals of a table are over."""
-    return ", ".join(sorted({over_said(each) for each in found}))
-
-
 def _head(key: str) -> str:
     metric = describe(key)
     return f"{metric.name} ({metric.unit})" if metric.unit else metric.name
@@ -155,7 +161,10 @@ def _costs(lead: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> Table:
         tuple(
             (
                 *(str(row[name]) for name in lead),
-                *(f"{row[name]:,.1f}" if name == "seconds" else f"{row[name]:,}" for name in _COSTS),
+                *(
+                    f"{row[name]:,.1f}" if name == "seconds" else f"{row[name]:,}"
+                    for name in _COSTS
+                ),
             )
             for row in rows
         ),
@@ -168,11 +177,11 @@ def _sum(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}"
+    return "" if value is None else f"{value:.4g}".replace("-", MINUS)
 
 
 def _interval(lower: float | None, upper: float | None) -> str:
-    return "" if lower is None or upper is None else f"[{lower:.4g}, {upper:.4g}]"
+    return "" if lower is None or upper is None else f"[{_number(lower)}, {_number(upper)}]"
 
 
 def _difference(row: Mapping[str, Any], value: float | None) -> str:

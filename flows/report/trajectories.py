@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 
 from flows.report.levels import Level
-from flows.report.catalogue import Metric
+from flows.report.metric import Metric
 from flows.report.plots import (
     BAR,
     COLOURS,
@@ -36,6 +36,7 @@ class Line:
     marker: str
     levels: tuple[Level, ...]
     dashed: bool = False
+    """Drawn beside the solid line of its colour, which has the name; without single seeds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,23 +81,26 @@ def trajectory(
         rules: bounds to draw.
         sign: `+` where the numbers are differences.
     """
+    solid = [line for line in lines if not line.dashed]
     with styled():
         canvas, axes = canvas_of(3.0)
         for place, line in enumerate(lines):
-            _draw(axes, line, metric.scale, ASIDE * (place - (len(lines) - 1) / 2))
+            aside = ASIDE * (place % len(solid) - (len(solid) - 1) / 2)
+            _draw(axes, line, metric.scale, aside, seeds=len(solid) == len(lines))
         for rule in rules:
             _rule(axes, rule, metric.scale)
         if metric.unit == "%" and not sign:
             _share_limits(axes)
         _leave_room(axes)
         over_generations(axes, axis or metric.axis)
-        label_ends(
-            axes, [(metric.scale * li.levels[-1].value, li.name, li.colour) for li in lines]
-        )
+        ends = [(metric.scale * li.levels[-1].value, li.name, li.colour) for li in solid]
+        label_ends(axes, ends)
         svg = svg_of(canvas)
     said = "; ".join(
         f"{line.name}: "
-        + ", ".join(f"generation {each.generation}: {cell(metric, each, sign)}" for each in line.levels)
+        + ", ".join(
+            f"generation {each.generation}: {cell(metric, each, sign)}" for each in line.levels
+        )
         for line in lines
     )
     table = levels_table(metric, lines, sign)
@@ -109,9 +113,7 @@ def cell(metric: Metric, level: Level, sign: str = "") -> str:
     return f"{value} {interval_said(metric, level.lower, level.upper, sign)}".strip()
 
 
-def interval_said(
-    metric: Metric, lower: float | None, upper: float | None, sign: str = ""
-) -> str:
+def interval_said(metric: Metric, lower: float | None, upper: float | None, sign: str = "") -> str:
     """An interval in brackets, or nothing."""
     if lower is None or upper is None:
         return ""
@@ -144,10 +146,10 @@ def over_said(level: Level) -> str:
     return "no interval"
 
 
-def _draw(axes: Axes, line: Line, scale: int, aside: float) -> None:
+def _draw(axes: Axes, line: Line, scale: int, aside: float, *, seeds: bool) -> None:
     style = "--" if line.dashed else "-"
-    seeds = {each.seed for level in line.levels for each in level.seeds}
-    for seed in seeds if len(seeds) > 1 else ():
+    held = {each.seed for level in line.levels for each in level.seeds}
+    for seed in sorted(held) if seeds and len(held) > 1 else ():
         own = [(le.generation, e.value) for le in line.levels for e in le.seeds if e.seed == seed]
         axes.plot(
             [index + aside for index, _ in own],

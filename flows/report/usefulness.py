@@ -8,6 +8,8 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
+from flows.report.levels import main_arm
+from flows.report.metric import MINUS
 from flows.report.metrics import describe, words_of
 from flows.report.plots import COLOURS, INK, Figure, Table, canvas_of, styled, svg_of
 from flows.report.trajectories import interval_said
@@ -17,10 +19,12 @@ TINTS = {1: "#009E73", 0: "#7f7f7f", -1: "#D55E00"}
 UNIT = "bits per 1,000 tokens"
 ABOUT = (
     "To the right stands what helps to predict the corpus, at the dashed line what is of no use; "
-    "from top to bottom desirable capabilities, controls and undesirable ones. Each arrow leads "
-    "from one generation's corpus to the next; bars are 95% intervals. The aim is arrows to the "
-    "right at the top and to the left at the bottom."
+    "from top to bottom desirable capabilities, controls and undesirable ones. An arrow leads from "
+    "one generation's corpus to the next, to the filled point of the last; bars are 95% intervals. "
+    "The aim is arrows to the right at the top, and to the left at the bottom."
 )
+NEAR = 0.03
+"""Share of the axis under which a move is a line: a head would hide it."""
 
 
 def usefulness_figures(rows: Sequence[Mapping[str, Any]]) -> list[Figure]:
@@ -37,9 +41,19 @@ def usefulness_figures(rows: Sequence[Mapping[str, Any]]) -> list[Figure]:
     return [_of_arm(arm, [row for row in rows if row["arm"] == arm], limits) for arm in arms]
 
 
-def _of_arm(
-    arm: str, rows: Sequence[Mapping[str, Any]], limits: tuple[float, float]
-) -> Figure:
+def usefulness_said(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What each wanted or unwanted capability was worth at first and is now, in the main arm."""
+    arm = main_arm([row["arm"] for row in rows])
+    moves: list[str] = []
+    for name in dict.fromkeys(row["capability"] for row in rows if row["desirability"]):
+        own = [row for row in rows if (row["arm"], row["capability"]) == (arm, name)]
+        if len(own) > 1:
+            ends = [f"{row['value']:.1f}".replace("-", MINUS) for row in (own[0], own[-1])]
+            moves.append(f"{words_of(name)} from {ends[0]} to {ends[1]}")
+    return f"{arm}, in {UNIT}: {', '.join(moves)}." if moves else ""
+
+
+def _of_arm(arm: str, rows: Sequence[Mapping[str, Any]], limits: tuple[float, float]) -> Figure:
     names = {row["capability"]: row["desirability"] for row in rows}
     order = sorted(names, key=lambda name: (-names[name], name))
     with styled():
@@ -50,7 +64,7 @@ def _of_arm(
             own = sorted(
                 (row for row in rows if row["capability"] == name), key=lambda r: r["generation"]
             )
-            _path(axes, place, own, COLOURS.get(arm, INK))
+            _path(axes, place, own, COLOURS.get(arm, INK), NEAR * (limits[1] - limits[0]))
         axes.set_yticks(range(len(order)), [_short(name) for name in order])
         axes.set_ylim(len(order) - 0.4, -0.6)
         axes.set_xlim(*limits)
@@ -62,7 +76,7 @@ def _of_arm(
     ordered = sorted(rows, key=lambda row: (order.index(row["capability"]), row["generation"]))
     table = _table(ordered)
     text = "; ".join(" ".join(cells[:4]) for cells in table.rows)
-    return Figure(f"Usefulness and desirability: {arm}", ABOUT, svg, table, text)
+    return Figure(arm, "Capabilities by desirability and instrumental value.", svg, table, text)
 
 
 def _bands(axes: Axes, sides: Sequence[int]) -> None:
@@ -83,7 +97,9 @@ def _bands(axes: Axes, sides: Sequence[int]) -> None:
         )
 
 
-def _path(axes: Axes, place: int, own: Sequence[Mapping[str, Any]], colour: str) -> None:
+def _path(
+    axes: Axes, place: int, own: Sequence[Mapping[str, Any]], colour: str, near: float
+) -> None:
     """A capability's way from generation to generation; later points stand lower in the row."""
     count = len(own)
     heights = [place + 0.1 + 0.3 * (i / (count - 1) if count > 1 else 0.0) for i in range(count)]
@@ -93,6 +109,9 @@ def _path(axes: Axes, place: int, own: Sequence[Mapping[str, Any]], colour: str)
             axes.plot([row["lower"], row["upper"]], [height] * 2, color=colour, lw=1, alpha=0.5)
         axes.plot(row["value"], height, "o", ms=5, mec=colour, mfc=colour if last else "none")
     for (one, left), (other, right) in pairwise(zip(heights, own, strict=True)):
+        if abs(right["value"] - left["value"]) < near:
+            axes.plot([left["value"], right["value"]], [one, other], color=colour, lw=1)
+            continue
         axes.annotate(
             "",
             xy=(right["value"], other),

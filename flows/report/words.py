@@ -6,7 +6,7 @@ ROLES = {
     "control": "The corpus as it was: what every other arm is compared with.",
     "filter": "Documents that fall short of the principles are dropped.",
     "paraphrase": "The placebo: the same documents are rewritten, with neutral instructions.",
-    "revise": "The treatment: documents that fall short are rewritten to live up to the principles.",
+    "revise": "The treatment: documents that fall short are rewritten to live up to them.",
     "invert": "Documents are rewritten so as to break the principles; never promoted.",
 }
 
