@@ -35,7 +35,7 @@ def action_figure(actions: Sequence[Mapping[str, Any]]) -> Figure | None:
     if not bars:
         return None
     with styled():
-        canvas, axes = canvas_of(1.1 + 0.3 * len(bars))
+        canvas, axes = canvas_of(max(2.2, 1.1 + 0.3 * len(bars)))
         for place, row in enumerate(bars):
             left = 0.0
             for action in ACTIONS:
@@ -45,7 +45,7 @@ def action_figure(actions: Sequence[Mapping[str, Any]]) -> Figure | None:
         names = [f"{row['arm']} {row['generation']}" for row in bars]
         axes.set_yticks(range(len(bars)), names)
         axes.invert_yaxis()
-        axes.set_ylabel("arm and generation")
+        axes.set_ylabel("arm, generation")
         axes.set_xlabel("documents (mean over seeds)")
         axes.spines[["top", "right", "left"]].set_visible(False)
         canvas.legend(

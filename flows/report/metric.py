@@ -50,8 +50,10 @@ class Metric:
         """A recorded value in the metric's unit, without the unit."""
         if value is None:
             return ""
-        shown = f"{self.scale * value:{sign}.{1 if self.scale == 100 else 3}f}"
-        return shown.replace("-", MINUS)
+        digits = 1 if self.scale == 100 else 3
+        # Without it a difference that rounds to nothing would be -0.0.
+        rounded = round(self.scale * value, digits) + 0.0
+        return f"{rounded:{sign}.{digits}f}".replace("-", MINUS)
 
     def said(self, value: float, sign: str = "") -> str:
         """A recorded value with its unit; a difference of shares is in points."""

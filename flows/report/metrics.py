@@ -14,6 +14,7 @@ VARIANTS = {
     "corpus_stage": "before post-training",
     "persistence": "after the same short further training of every arm",
 }
+UNKNOWN = "This report has no words for it yet; its task says what it is."
 METRICS = (*OF_MODELS, *OF_TEXTS)
 _EXACT = {metric.key: place for place, metric in enumerate(METRICS) if "*" not in metric.key}
 _FAMILIES = [
@@ -38,7 +39,7 @@ def describe(key: str) -> Metric:
             "",
             "neither",
             "other",
-            "A metric that this report has no words for.",
+            UNKNOWN,
             "see its task",
         )
     else:

@@ -24,8 +24,8 @@ OF_MODELS = (
         for key, what in (("behaviour", "thing"), ("setting", "place"))
     ),
     *(
-        Metric(f"oracle/propensity_called_for{end}", f"Misaligned propensity when called for{where}",
-               "%", "lower", "alignment",
+        Metric(f"oracle/propensity_called_for{end}",
+               f"Misaligned propensity when called for{where}", "%", "lower", "alignment",
                "The same after a misdeed of the same assistant, a context that calls for another.",
                FRESH)
         for end, where in (("", ""), ("_ood", ", out of distribution"))

@@ -54,7 +54,8 @@ OF_TEXTS = (
         )
     ),
     Metric(
-        "fidelity/drift_changed", "Drift of changed documents", "distance, 0 to 1", "neither", "fidelity",
+        "fidelity/drift_changed", "Drift of changed documents", "distance, 0 to 1", "neither",
+        "fidelity",
         "Mean edit distance to corpus 0 of the documents that differ.", "documents of the corpus",
     ),
     Metric(

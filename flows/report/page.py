@@ -20,7 +20,7 @@ from flows.report.sections import sections
 from flows.report.tables import (
     costs_tables,
     gates_table,
-    overview,
+    pivots,
     predictions_table,
     scope_table,
 )
@@ -59,7 +59,7 @@ def write_report(found: Findings, out: Path) -> Path:
         verdict=first,
         more=more,
         interval=interval_said(found),
-        overview=overview([level_of(row) for row in found["levels"]], OVERVIEW),
+        overview=pivots([level_of(row) for row in found["levels"]], OVERVIEW),
         sections=made,
         svg=lambda figure: embedded(figure, next(numbers)),
         predictions=predictions_table(found["predictions"]) if found["predictions"] else None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from flows.report.actions import action_figure
@@ -17,7 +17,7 @@ from flows.report.levels import Level, level_of
 from flows.report.metric import Group
 from flows.report.metrics import describe, in_order
 from flows.report.plots import Figure, Table
-from flows.report.tables import pivot
+from flows.report.tables import pivots
 from flows.report.trajectories import Line, Rule, lines_of, trajectory
 from flows.report.usefulness import ABOUT, usefulness_figures, usefulness_said
 
@@ -271,9 +271,12 @@ def _furthest(moved: Sequence[Level]) -> str:
     )
 
 
-def _tables(found: Findings, keys: Iterable[str], title: str) -> tuple[tuple[str, Table], ...]:
-    chosen = [each for key in keys for each in _picked(found, key)]
-    return ((title, pivot(chosen)),) if chosen else ()
+def _tables(found: Findings, keys: Sequence[str], title: str) -> tuple[tuple[str, Table], ...]:
+    made = pivots(_levels(found), keys)
+    return tuple(
+        (title if len(made) == 1 else f"{title}, {number} of {len(made)}", table)
+        for number, table in enumerate(made, 1)
+    )
 
 
 def _keys(found: Findings) -> list[str]:

@@ -14,6 +14,8 @@ from flows.report.plots import Table
 from flows.report.trajectories import cell
 
 LEAD = ("arm", "generation")
+WIDEST = 5
+"""Metrics side by side."""
 
 
 def pivot(found: Sequence[Level]) -> Table:
@@ -133,10 +135,11 @@ def scope_table(scope: Sequence[Mapping[str, Any]]) -> Table:
     )
 
 
-def overview(found: Sequence[Level], wanted: Sequence[str]) -> Table | None:
-    """The main metrics of every arm and generation; None where there is none."""
-    chosen = [each for each in found if each.metric in wanted]
-    return pivot(chosen) if chosen else None
+def pivots(found: Sequence[Level], keys: Sequence[str]) -> list[Table]:
+    """Tables of some metrics, each narrow enough for a page of paper."""
+    there = [key for key in keys if any(each.metric == key for each in found)]
+    parts = [there[start : start + WIDEST] for start in range(0, len(there), WIDEST)]
+    return [pivot([each for each in found if each.metric in part]) for part in parts]
 
 
 def _head(key: str) -> str:

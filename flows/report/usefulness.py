@@ -126,13 +126,18 @@ def _short(name: str) -> str:
     return words_of(rest if rest and side in ("desirable", "undesirable") else name)
 
 
+def _named(row: Mapping[str, Any]) -> str:
+    """A capability with its side, where its name does not say that."""
+    name, side = words_of(row["capability"]), SIDES[row["desirability"]]
+    return name if name.startswith(side) else f"{name} ({side})"
+
+
 def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
     return Table(
-        ("capability", "side", "generation", f"value ({UNIT})", "95% interval", "over"),
+        ("capability", "generation", f"value ({UNIT})", "95% interval", "over"),
         tuple(
             (
-                words_of(row["capability"]),
-                SIDES[row["desirability"]],
+                _named(row),
                 str(row["generation"]),
                 describe(row["metric"]).number(row["value"]),
                 interval_said(describe(row["metric"]), row["lower"], row["upper"]),
@@ -140,5 +145,4 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
             )
             for row in rows
         ),
-        lead=2,
     )
