@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
-from flows.report.metric import Metric
+from flows.report.metric import Better, Metric
 
+FIDELITY: tuple[tuple[str, str, str, Better, str], ...] = (
+    ("length_ratio", "Length after against before", "ratio", "neither",
+     "Characters after revising for each one before."),
+    ("edit_distance", "Edit distance", "distance, 0 to 1", "neither",
+     "Share of characters that went or came: 0 for equal texts."),
+    ("numbers_kept", "Numbers kept", "%", "higher",
+     "Of the texts with numbers, the share that kept them all and invented none."),
+    ("names_kept", "Names kept", "%", "higher",
+     "Of the texts with names, the share that kept them all and invented none."),
+    ("preamble_leaks", "Preambles that leaked", "%", "lower",
+     "Share of revisions that begin by talking about the task."),
+    ("template_leaks", "Template tokens that leaked", "%", "lower",
+     "Share of revisions that hold tokens of the prompt."),
+)  # fmt: skip
 OF_TEXTS = (
     *(
         Metric(f"collapse/{of}/{key}", f"{name}, {of}", unit, "neither", "collapse", words, on,
@@ -29,29 +43,18 @@ OF_TEXTS = (
              "Share of different words among all, in stretches of 1,000 words."),
             ("near_duplicates", "Near-duplicates", "%",
              "Share of texts that nearly equal another one."),
-            ("tail_vocabulary", "Tail vocabulary kept", "%",
-             "Share of corpus 0's rare words (of runs of three in the microworld) that are still "
-             "there: what a collapse loses first."),
+            ("tail_vocabulary", "Rare words kept", "%",
+             "Share of corpus 0's rare words that are still there: what a collapse loses first."),
+            ("tail_3grams", "Rare runs of three words kept", "%",
+             "Share of corpus 0's rare runs of three words that are still there, for a world of "
+             "few words: what a collapse loses first."),
         )
     ),
     *(
         Metric(f"fidelity/{of}/{key}", f"{name}, {of} revisions", unit, better, "fidelity", words,
                "accepted revisions" if of == "accepted" else "all revisions, the refused included")
         for of in ("accepted", "proposed")
-        for key, name, unit, better, words in (
-            ("length_ratio", "Length after against before", "ratio", "neither",
-             "Characters after revising for each one before."),
-            ("edit_distance", "Edit distance", "distance, 0 to 1", "neither",
-             "Share of characters that went or came: 0 for equal texts."),
-            ("numbers_kept", "Numbers kept", "%", "higher",
-             "Of the texts with numbers, the share that kept them all and invented none."),
-            ("names_kept", "Names kept", "%", "higher",
-             "Of the texts with names, the share that kept them all and invented none."),
-            ("preamble_leaks", "Preambles that leaked", "%", "lower",
-             "Share of revisions that begin by talking about the task."),
-            ("template_leaks", "Template tokens that leaked", "%", "lower",
-             "Share of revisions that hold tokens of the prompt."),
-        )
+        for key, name, unit, better, words in FIDELITY
     ),
     Metric(
         "fidelity/drift_changed", "Drift of changed documents", "distance, 0 to 1", "neither",
