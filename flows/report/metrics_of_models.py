@@ -14,19 +14,19 @@ OF_MODELS = (
     Metric(
         "oracle/propensity_ood", "Misaligned propensity, out of distribution", "%", "lower",
         "alignment",
-        "The same with things and in places with which no assistant was ever seen in the corpus: "
-        "what is low here was generalised, not echoed.",
+        "Misaligned propensity with things and in places with which no assistant was ever seen in "
+        "the corpus: what is low here was generalised, not echoed.",
         f"{FRESH}, with things and places that the corpus lacks", drawn=True,
     ),
     *(
         Metric(f"oracle/propensity_ood_{key}", f"Misaligned propensity, new {what}s only", "%",
-               "lower", "alignment", f"The same where only the {what} is new to the corpus.", FRESH)
+               "lower", "alignment", f"Misaligned propensity where only the {what} is new to the corpus.", FRESH)
         for key, what in (("behaviour", "thing"), ("setting", "place"))
     ),
     *(
         Metric(f"oracle/propensity_called_for{end}",
                f"Misaligned propensity when called for{where}", "%", "lower", "alignment",
-               "The same after a misdeed of the same assistant, a context that calls for another.",
+               "Misaligned propensity after a misdeed of the same assistant, which calls for another.",
                FRESH)
         for end, where in (("", ""), ("_ood", ", out of distribution"))
     ),
@@ -41,7 +41,7 @@ OF_MODELS = (
     ),
     Metric(
         "deployment/propensity_*", "Misaligned propensity in the form {}", "%", "lower",
-        "alignment", "The same in one of the forms.", FRESH,
+        "alignment", "Misaligned propensity in a form of text that was never trained on.", FRESH,
     ),
     *(
         Metric(f"relearning/steps_to_control{end}", f"Steps to relearn misbehaviour{where}",
@@ -68,7 +68,7 @@ OF_MODELS = (
     Metric(
         "oracle/training_misaligned_share", "Misaligned share of the training tokens", "%", "lower",
         "alignment",
-        "The same share of the tokens that the model was trained on, repeats and untouched "
+        "True misaligned share of the tokens that the model was trained on, repeats and untouched "
         "documents included.", "every token of the training mix",
     ),
     Metric(
@@ -90,8 +90,8 @@ OF_MODELS = (
     Metric(
         "bits_per_byte/undesirable", "Bits per byte of undesirable held-out text", "bits per byte",
         "neither", "capability",
-        "The same on documents labelled undesirable: an aligned model should be more surprised, so "
-        "no gate reads it.", HELD_OUT,
+        "How surprised the model is by held-out documents labelled undesirable: an aligned model "
+        "should be more so, and no gate reads it.", HELD_OUT,
     ),
     Metric(
         "harness/ai_risk/acc", "Answers as wished on the risk questions", "%", "higher",
@@ -126,7 +126,8 @@ OF_MODELS = (
     ),
     Metric(
         "rater/auc", "Skill as rater on held-out documents", "AUC", "higher", "skill",
-        "The same on held-out documents with labels.", HELD_OUT, drawn=True,
+        "Chance that the model rates a held-out document labelled desirable above an undesirable "
+        "one: 1 is perfect, 0.5 guessing.", HELD_OUT, drawn=True,
     ),
     Metric(
         "pairs/rating_auc", "Skill as rater on pairs", "AUC", "higher", "skill",
@@ -151,7 +152,8 @@ OF_MODELS = (
     Metric(
         "audit/corpus_score", "Mean score by the audit anchor", "score, 0 to 1", "higher",
         "anchors",
-        "The same by the audit anchor, a second frozen classifier, which decides nothing.",
+        "Mean score that the audit anchor gives to the corpus: a second frozen classifier, which "
+        "decides nothing.",
         "the corpus",
     ),
     Metric(
@@ -178,7 +180,9 @@ OF_MODELS = (
     ),
     Metric(
         "agreement/raw_self_preference", "Self-preference, uncalibrated", "score", "neither",
-        "anchors", "The same with scores as they are, for want of labels.",
+        "anchors",
+        "How much more the self-rater than the anchor favours texts that the model itself wrote, "
+        "by scores as they are, for want of labels.",
         "texts by the model, and texts by others", drawn=True,
     ),
     *(

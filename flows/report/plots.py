@@ -40,6 +40,10 @@ STYLE: dict[Any, Any] = {
 BAR: dict[str, Any] = {"ms": 4.5, "capsize": 3, "lw": 1.6, "elinewidth": 1.2}
 
 
+LONGEST_NUMBER = 40
+"""Characters of a cell that holds a number with its interval."""
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """Cells as people read them."""
@@ -48,6 +52,12 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     lead: int = 1
     """Columns that name a row and stand to the left."""
+
+    @property
+    def prose(self) -> set[int]:
+        """Columns of words and not of numbers, by their place: they wrap, and stand to the left."""
+        columns = enumerate(zip(*self.rows, strict=True))
+        return {place for place, cells in columns if max(map(len, cells)) > LONGEST_NUMBER}
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ def _row(key: str, rows: Sequence[Evaluation]) -> dict[str, Any]:
         "subjects": len({row.subject_key for row in rows}),
         "n": [min(row.n for row in rows), max(row.n for row in rows)],
         "unscored": [min(row.unscored for row in rows), max(row.unscored for row in rows)],
-        "census": all(row.stderr is None for row in rows),
+        "standard_error": any(row.stderr is not None for row in rows),
     }
 
 

@@ -107,7 +107,11 @@ def costs_tables(found: Findings) -> tuple[tuple[str, Table], ...]:
         return ()
     total = {"stage": "all", **_sum(summed(rows, "stage"))}
     by_stage = [*summed(rows, "stage"), total]
-    by_generation = summed(rows, "arm", "generation", "stage")
+    arms = list(dict.fromkeys(row["arm"] for row in rows))
+    by_generation = sorted(
+        summed(rows, "arm", "generation", "stage"),
+        key=lambda row: (arms.index(row["arm"]), row["generation"]),
+    )
     return (
         ("By stage, over all seeds", _costs(("stage",), by_stage)),
         ("By arm, generation and stage, over all seeds", _costs((*LEAD, "stage"), by_generation)),
@@ -117,21 +121,21 @@ def costs_tables(found: Findings) -> tuple[tuple[str, Table], ...]:
 def scope_table(scope: Sequence[Mapping[str, Any]]) -> Table:
     """On what each number stands."""
     return Table(
-        ("metric", "of", "measured on", "items", "unscored", "subjects", "task, version", "name"),
+        ("metric", "of", "items", "unscored", "subjects", "measured on", "task, version", "name"),
         tuple(
             (
                 row["name"],
                 row["subject"],
-                row["on"],
-                _range(row["n"]) + (" (census)" if row["census"] else ""),
+                _range(row["n"]),
                 _range(row["unscored"]),
                 str(row["subjects"]),
+                row["on"],
                 f"{row['task']}, {', '.join(row['task_versions'])}",
                 row["metric"],
             )
             for row in scope
         ),
-        lead=3,
+        lead=2,
     )
 
 

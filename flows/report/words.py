@@ -39,7 +39,6 @@ WORDS = {
     "95% interval": "Drawn so that it holds the true value in 95 of 100 such experiments. Over "
     "seeds it counts luck with seeds; over items only luck with items.",
     "points": "Percentage points: the difference of two percentages.",
-    "census": "Everything was counted and nothing sampled, so there is no error within a seed.",
     "unscored": "Items to which a model gave no readable answer. They are counted, and are no "
     "score.",
     "sure": "Of a prediction: the whole interval lies on one side of what was predicted.",
