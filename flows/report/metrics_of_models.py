@@ -20,13 +20,14 @@ OF_MODELS = (
     ),
     *(
         Metric(f"oracle/propensity_ood_{key}", f"Misaligned propensity, new {what}s only", "%",
-               "lower", "alignment", f"Misaligned propensity where only the {what} is new to the corpus.", FRESH)
+               "lower", "alignment",
+               f"Misaligned propensity where only the {what} is new to the corpus.", FRESH)
         for key, what in (("behaviour", "thing"), ("setting", "place"))
     ),
     *(
         Metric(f"oracle/propensity_called_for{end}",
                f"Misaligned propensity when called for{where}", "%", "lower", "alignment",
-               "Misaligned propensity after a misdeed of the same assistant, which calls for another.",
+               "Misaligned propensity after a misdeed of the same assistant, which calls for more.",
                FRESH)
         for end, where in (("", ""), ("_ood", ", out of distribution"))
     ),
