@@ -8,10 +8,16 @@ from pydantic import Field, model_validator
 
 from configs.arms import Arm
 from configs.corpora import Corpus, CorpusOptions, MicroworldCorpus
-from configs.gating import Gate
+from configs.gating import AUDITORS, Gate
 from configs.harness import Harness
 from configs.predictions import Prediction
+from configs.relearning import Relearning
+from configs.samples import Samples
 from configs.section import Positive, Section, Share
+from configs.stages import FineTune, Persistence, Stage
+
+OF_THE_ORACLE = ("oracle", "deployment", "relearning")
+"""Evaluations whose items the oracle sets."""
 
 
 class Model(Section):
@@ -81,6 +87,14 @@ class Revising(Section):
     """Longest reply; a reply that is cut off there is refused."""
     temperature: Annotated[float, Field(ge=0.0, le=2.0)] = 0.0
     """0 takes the likeliest token each time."""
+    candidates: Positive = 1
+    """Proposals drawn for each document; more than one needs a temperature above 0."""
+    quantile: Share = 1.0
+    """Which of the candidates that pass every test is taken, by the self-rater's rating: 1 the best
+    rated, 0.5 the median, which optimises the rater less hard."""
+    reviser: Annotated[str, Field(min_length=1)] = "self"
+    """Who rates and revises: `self`, model n; `base`, generation 0 each time anew; or another
+    model, by hub id or folder with safetensors weights."""
     tag: str = "[contains undesirable behaviour]"
     """The line that `mode: tag` puts before a document."""
 
@@ -117,22 +131,6 @@ class Mix(Section):
     is accumulated from it counts."""
 
 
-class Stage(Section):
-    """One stage of training, as the Hugging Face trainer runs it."""
-
-    tokens: Positive
-    """Token budget of the stage; the data repeat until it is spent."""
-    learning_rate: Annotated[float, Field(gt=0)]
-    """Peak learning rate, after warm-up; it falls linearly to a tenth."""
-    batch_tokens: Positive = 4096
-    """Tokens per optimiser step."""
-    warmup_steps: Annotated[int, Field(ge=0)] = 20
-    """Steps of linear warm-up."""
-    loss: Literal["tokens", "rows"] = "tokens"
-    """Mean over learned tokens, or over rows of each row's own mean: then an answer of one word, a
-    rating, weighs as much as one of fifty, a revision."""
-
-
 class Training(Section):
     """How model n+1 is made."""
 
@@ -146,6 +144,20 @@ class Training(Section):
     """First stage: documents of the mix, loss on every token."""
     skills: Stage = Stage(tokens=100_000, learning_rate=2e-4, batch_tokens=2048, warmup_steps=10)
     """Second stage: post-training on the skills set, loss on the answers."""
+    entry: Literal["throughout", "last_tenth", "fine_tune"] = "throughout"
+    """Where the arm's mix enters: all along the corpus stage; in the last tenth of its tokens,
+    after nine tenths of corpus 0; or in a stage of its own, after a corpus stage of corpus 0."""
+    fine_tune: FineTune = FineTune()
+    """The stage of its own that `entry: fine_tune` puts between the corpus and the skills."""
+    order: Literal["mixed", "alignment_first", "alignment_last"] = "mixed"
+    """Whether documents about alignment come before or after what else enters with them: in the
+    microworld those with an assistant, elsewhere those with a label. The tokens are the same."""
+    framing: str | None = None
+    """A frame of the prompt file, such as `desirable`, that is put before each document of the
+    corpus stage and is not learned; it counts in no budget, and no evaluation shows it."""
+    replay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Share of the second stage's tokens that come from the mix once more, so that learning the
+    skills does not wipe out what the first stage taught."""
     window: Positive = 256
     """Packed row length in tokens; attention stays inside each document."""
     threads: Positive = 2
@@ -169,8 +181,9 @@ class Training(Section):
 class Skills(Section):
     """The supervised exemplars that keep a model able to rate and revise."""
 
-    source: Literal["fixed", "once", "none"] = "fixed"
-    """`fixed`: the same set each generation; `once`: generation 0 only; `none`: zero-shot."""
+    source: Literal["fixed", "once", "self", "none"] = "fixed"
+    """`fixed`: the same set each generation; `once`: generation 0 only; `self`: the set's texts,
+    with the answers that model n gives, teach model n+1; `none`: zero-shot."""
     path: str = "microworld"
     """`microworld` to generate them, the name of a shipped set, or a JSONL file."""
     exemplars: Positive = 12_000
@@ -190,7 +203,20 @@ class Evaluation(Section):
     """What is measured on every model and corpus."""
 
     tasks: tuple[
-        Literal["bits_per_byte", "rater", "pairs", "oracle", "collapse", "harness"], ...
+        Literal[
+            "bits_per_byte",
+            "rater",
+            "pairs",
+            "oracle",
+            "collapse",
+            "fidelity",
+            "samples",
+            "harness",
+            "deployment",
+            "relearning",
+            "anchors",
+        ],
+        ...,
     ] = (
         "bits_per_byte",
         "rater",
@@ -207,6 +233,16 @@ class Evaluation(Section):
     """Use at most this many labelled pairs (dialogues only)."""
     harness: Harness = Harness()
     """What the evaluation `harness` asks."""
+    relearning: Relearning = Relearning()
+    """What the evaluation `relearning` does."""
+    persistence: Persistence | None = None
+    """Measure every model once more, as `@persistence`, after a training on unrelated texts."""
+    samples: Samples = Samples()
+    """What the evaluation `samples` has written."""
+    decontaminate: bool = False
+    """Look in each generation for what evaluations ask in the accepted revisions, and train no arm
+    on a document that holds some. `pairs` asks about the corpus' own dialogues, so it is left out;
+    what the oracle asks is counted and may not steer."""
 
 
 class Placement(Section):
@@ -277,21 +313,36 @@ class Experiment(Section):
                 "arms: each arm once, and `control` among them: every gate compares to it"
             )
         for field, metric in self.gate.metrics().items():
-            if metric.startswith("oracle/"):
+            auditor, _, _ = metric.partition("/")
+            if auditor in AUDITORS:
                 raise ValueError(
-                    f"gate.{field}: the oracle audits and does not steer, so {metric!r} decides "
-                    "nothing; gate on bits_per_byte, rater, pairs or a gate anchor"
+                    f"gate.{field}: {AUDITORS[auditor]} audits and does not steer, so {metric!r} "
+                    "decides nothing; gate on bits_per_byte, rater, pairs or a gate anchor"
                 )
-        if self.corpus.kind != "microworld" and "oracle" in self.evaluation.tasks:
+        audited = [task for task in self.evaluation.tasks if task in OF_THE_ORACLE]
+        if self.corpus.kind != "microworld" and audited:
             raise ValueError(
-                "evaluation.tasks: `oracle` knows the truth of the microworld only; "
+                f"evaluation.tasks: `{audited[0]}` knows the truth of the microworld only; "
                 f"take it out for a corpus of kind {self.corpus.kind!r}"
             )
+        if self.corpus.kind != "microworld" and "anchors" in self.evaluation.tasks:
+            raise ValueError(
+                "evaluation.tasks: `anchors` are fitted on labelled texts that nothing else reads, "
+                "which the microworld alone can generate; take it out for a corpus of kind "
+                f"{self.corpus.kind!r}"
+            )
+        self._texts_can_be_measured()
         self._arms_can_be_made()
+        self._models_can_be_made()
+        self._revisions_can_be_made()
         self._predictions_can_be_judged()
         if self.gate.collapse_bounds and "collapse" not in self.evaluation.tasks:
             raise ValueError(
                 "gate.collapse_bounds: nothing measures them; add `collapse` to evaluation.tasks"
+            )
+        if self.gate.anchor_metric is not None and "anchors" not in self.evaluation.tasks:
+            raise ValueError(
+                "gate.anchor_metric: nothing measures it; add `anchors` to evaluation.tasks"
             )
         low, high = self.acceptance.length_ratio
         if not 0 < low <= 1 <= high:
@@ -301,7 +352,31 @@ class Experiment(Section):
                 "skills.post_train_base: a generation 0 that is trained here "
                 "(training.generation_0) has its skills stage anyway; take it out"
             )
+        if self.skills.source == "none" and self.skills.post_train_base:
+            raise ValueError(
+                "skills.post_train_base: `skills.source: none` has no set to train generation 0 "
+                "on; take it out, or set skills.source to `once`, `fixed` or `self`"
+            )
         return self
+
+    def _texts_can_be_measured(self) -> None:
+        """Refuse measures of texts that there will not be."""
+        tasks, held_out = self.evaluation.tasks, self.intake.held_out_share > 0
+        if "samples" in tasks and not held_out:
+            raise ValueError(
+                "evaluation.tasks: `samples` continues held-out documents, and there are none; "
+                "raise intake.held_out_share, or take `samples` out"
+            )
+        if "samples" in tasks and self.evaluation.samples.max_tokens >= self.model.max_length:
+            raise ValueError(
+                "evaluation.samples.max_tokens: leaves no room for an opening; choose fewer than "
+                f"model.max_length, {self.model.max_length}"
+            )
+        if self.evaluation.decontaminate and not held_out and "harness" not in tasks:
+            raise ValueError(
+                "evaluation.decontaminate: no evaluation has items to look for; raise "
+                "intake.held_out_share, add `harness` to evaluation.tasks, or take it out"
+            )
 
     def _arms_can_be_made(self) -> None:
         """Refuse arms whose documents nothing here can write."""
@@ -324,6 +399,67 @@ class Experiment(Section):
                     f"skills.tasks: the arm `{arm.value}` asks for a task that the generated set "
                     f"does not teach; add {arm.value!r}"
                 )
+
+    def _models_can_be_made(self) -> None:
+        """Refuse training for which the corpus lacks what it takes."""
+        training, kind = self.training, self.corpus.kind
+        told = kind == "microworld" or getattr(self.corpus, "label_field", None) is not None
+        if training.order != "mixed" and not told:
+            raise ValueError(
+                f"training.order: {training.order!r} tells documents about alignment by their "
+                f"labels, and a corpus of kind {kind!r} without `label_field` labels none, or all; "
+                "name a field that is null in the rest, or set `mixed`"
+            )
+        if training.replay and (training.entry == "last_tenth" or training.order != "mixed"):
+            raise ValueError(
+                "training.replay: what is replayed is the beginning of the mix, which "
+                "training.entry and training.order make unlike the rest; set 0, or leave those two"
+            )
+        persistence = self.evaluation.persistence
+        if persistence is not None and (persistence.path is None) != (kind == "microworld"):
+            raise ValueError(
+                "evaluation.persistence.path: the microworld draws its own texts, and any other "
+                f"corpus needs a file of them; {'take it out' if persistence.path else 'name one'}"
+            )
+        stages = {
+            "training.fine_tune": training.fine_tune if training.entry == "fine_tune" else None,
+            "evaluation.persistence": persistence,
+        }
+        for field, stage in stages.items():
+            if stage is not None and stage.batch_tokens < training.window:
+                raise ValueError(
+                    f"{field}.batch_tokens: {stage.batch_tokens} is less than training.window "
+                    f"({training.window}), so that one row would not fit into a step; raise it"
+                )
+
+    def _revisions_can_be_made(self) -> None:
+        """Refuse candidates that are all the same, and readers that change nothing or mix roles."""
+        revising = self.revising
+        if revising.candidates > 1 and revising.temperature == 0:
+            raise ValueError(
+                f"revising.temperature: 0 makes all {revising.candidates} candidates the same; "
+                "set it above 0, or revising.candidates to 1"
+            )
+        if revising.candidates > 1 and revising.mode not in ("edits", "rewrite"):
+            raise ValueError(
+                f"revising.candidates: `mode: {revising.mode}` writes nothing to choose from; set "
+                "1, or the mode `edits` or `rewrite`"
+            )
+        if revising.quantile < 1 and revising.candidates == 1:
+            raise ValueError(
+                f"revising.quantile: {revising.quantile} of one candidate is that candidate; raise "
+                "revising.candidates, or set 1"
+            )
+        if revising.reviser == "base" and self.acceptance.rater == "base":
+            raise ValueError(
+                "acceptance.rater: with `revising.reviser: base` generation 0 is the self-rater, "
+                "and would judge its own ratings once more in another role; set it to `none`"
+            )
+        if revising.reviser != "self" and self.source == "base" and self.generations > 1:
+            raise ValueError(
+                f"revising.reviser: {revising.reviser!r} would read corpus 0 in each generation "
+                "(`source: base`), and make the first one again; set source to `last`"
+            )
 
     def _predictions_can_be_judged(self) -> None:
         """Refuse predictions about what this experiment will not have."""

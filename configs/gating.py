@@ -19,6 +19,13 @@ def _a_range_round_zero(bounds: tuple[float, float]) -> tuple[float, float]:
     return bounds
 
 
+# What only reports, by the first part of its metrics' names.
+AUDITORS = {
+    "oracle": "the oracle",
+    "deployment": "the oracle",
+    "relearning": "the oracle",
+    "audit": "the audit anchor",
+}
 ChangeBounds = Annotated[tuple[float, float], AfterValidator(_a_range_round_zero)]
 
 
@@ -46,12 +53,14 @@ class Gate(Section):
     rater_floor: Share = 0.7
     """Least value of the rater's skill."""
     anchor_metric: str | None = None
-    """Metric of the frozen gate anchor, higher for better; without it nothing is held against one.
-    The anchor shares no weights and no training items with the acceptance rater."""
+    """Metric of the frozen gate anchor, `anchor/corpus_score` of the evaluation `anchors`; without
+    it nothing is held against one. The anchor shares no weights and no training items with the
+    acceptance rater."""
     anchor_min_gain: Annotated[float, Field(ge=0)] = 0.0
     """The anchor's score must beat the control's by more than this."""
     self_rating_metric: str | None = None
-    """Metric of the self-rating that the Goodhart rule holds against the anchor."""
+    """Metric of the self-rating that the Goodhart rule holds against the anchor:
+    `rater/self_score`, of each generation's corpus by the model of the same generation."""
     goodhart_min_gain: Annotated[float, Field(gt=0)] = 0.01
     """Least rise of the anchor's score from one generation to the next while the self-rating rises;
     less of it in two generations running stops the arm."""

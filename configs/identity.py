@@ -17,9 +17,24 @@ STAGE_FIELDS: dict[str, tuple[str, ...]] = {
     "rate": _ASKING,
     "revise": (*_ASKING, "rating.threshold", "revising", "acceptance"),
     "accept": (*_ASKING, "acceptance"),
+    "label": (
+        *_ASKING,
+        "rating.threshold",
+        "revising.max_tokens",
+        "acceptance",
+        "training.window",
+    ),
     "assemble": ("intake.shard_documents",),
     "train": ("training", "mix", "model.max_length"),
     "evaluate": ("evaluation", "model.dtype", "model.max_length", "rating", "revising"),
+    "relearn": (
+        "evaluation.relearning",
+        "evaluation.items",
+        "model.dtype",
+        "training.dtype",
+        "training.weight_decay",
+        "training.max_grad_norm",
+    ),
     "gate": ("gate",),
 }
 # Fields inside those sections that do not change a result, or that stand for a content digest.
@@ -30,11 +45,20 @@ PLACEMENT = (
     "training.at_once",
     # What it makes enters by what a generation 0 was trained on.
     "training.generation_0",
+    # A fine-tune is the corpus stage of a training of its own; a frame enters by its text, and what
+    # persistence makes by its digest.
+    "training.fine_tune",
+    "training.framing",
+    "evaluation.persistence",
+    # Who reads enters as a checkpoint.
+    "revising.reviser",
     "evaluation.batch",
     "evaluation.harness.batch",
     # What their files hold is in the recipe by content.
     "evaluation.harness.data",
     "evaluation.harness.task_files",
+    # It decides on documents of a mix, and enters a training by their ids.
+    "evaluation.decontaminate",
     "corpus.path",
 )
 # What may change between runs of one experiment without forking it. Contents behind a path are
@@ -64,13 +88,24 @@ EXTENDABLE = (
     "training.num_gpus",
     "training.at_once",
 )
+# What inside those decides what models are trained on, and so forks all the same.
+FORKING = ("evaluation.decontaminate",)
 
 
-# Fields that a record of an earlier version lacks, with what they meant before they were there.
+# Fields that a record of an earlier version lacks, with what they meant before they were there:
+# such a value is in no recipe, so that what was made before is found again.
 _SINCE: dict[str, Any] = {
     "training.workers": 1,
     "training.generation_0": "given",
     "training.at_once": 1,
+    "training.entry": "throughout",
+    "training.order": "mixed",
+    "training.fine_tune.tokens": 15_000,
+    "training.fine_tune.learning_rate": 0.0002,
+    "training.fine_tune.batch_tokens": 2048,
+    "training.fine_tune.warmup_steps": 2,
+    "training.fine_tune.loss": "tokens",
+    "training.replay": 0.0,
     "source": "last",
     "predictions": [],
     "gate.expected_seed_sd": 0.004,
@@ -79,6 +114,10 @@ _SINCE: dict[str, Any] = {
     "gate.goodhart_min_gain": 0.01,
     "gate.anchor_room": 0.05,
     "skills.tasks": ["rate", "revise"],
+    "revising.candidates": 1,
+    "revising.quantile": 1,
+    "revising.reviser": "self",
+    "evaluation.decontaminate": False,
 }
 
 
@@ -87,8 +126,19 @@ def stage_settings(experiment: Experiment, stage: str) -> dict[str, Any]:
     settings = {field: plain(_get(experiment, field)) for field in STAGE_FIELDS[stage]}
     for field in PLACEMENT:
         _drop(settings, field.split("."))
-    if "harness" not in experiment.evaluation.tasks:
-        _drop(settings, ["evaluation", "harness"])
+    for field, before in _SINCE.items():
+        # What evaluation asks a reviser for is one answer, the likeliest.
+        unasked = stage == "evaluate" and field in ("revising.candidates", "revising.quantile")
+        if unasked or plain(_get(experiment, field)) == before:
+            _drop(settings, field.split("."))
+    for task in ("harness", "samples"):
+        if task not in experiment.evaluation.tasks:
+            _drop(settings, ["evaluation", task])
+    if "evaluation" in settings:
+        # Relearning is a stage of its own, so that asking for it repeats no other evaluation.
+        _drop(settings, ["evaluation", "relearning"])
+        tasks = settings["evaluation"]["tasks"]
+        settings["evaluation"]["tasks"] = [task for task in tasks if task != "relearning"]
     return settings
 
 
@@ -127,6 +177,8 @@ def forks(difference: Mapping[str, tuple[Any, Any]]) -> dict[str, tuple[Any, Any
 
 
 def _extends(name: str, old: Any, new: Any) -> bool:
+    if name in FORKING:
+        return False
     if name in ("seeds", "arms"):
         return set(old) <= set(new)
     if name == "generations":

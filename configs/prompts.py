@@ -7,7 +7,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from configs.fingerprint import digest_of
-from configs.loading import read_yaml, shipped_file, validate
+from configs.loading import ConfigProblem, read_yaml, shipped_file, validate
 from configs.section import Section
 
 
@@ -50,6 +50,8 @@ class PromptFile(Section):
     """Openings of a reply that talks about the task instead of doing it (lower case)."""
     names: tuple[str, ...] = ()
     """Words that count as names although they are not capitalised."""
+    frames: dict[str, str] = Field(default_factory=dict)
+    """Contexts by name for `training.framing`, put before a document in training alone."""
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -68,8 +70,26 @@ class PromptFile(Section):
 
     @property
     def digest(self) -> str:
-        """Hash of every text; part of identity."""
-        return digest_of(self)
+        """Hash of every text that a model is asked with; part of identity.
+
+        Frames are not among them: the one that training uses is in its recipe.
+        """
+        return digest_of({name: each for name, each in self if name != "frames"})
+
+    def frame(self, name: str | None) -> str | None:
+        """Text of a frame by its name; None for none.
+
+        Raises:
+            ConfigProblem: there is no such frame.
+        """
+        if name is None:
+            return None
+        if name not in self.frames:
+            raise ConfigProblem(
+                f"training.framing: the prompt file has no frame {name!r} in `frames`; choose of "
+                f"{', '.join(self.frames) or 'none: it has no frame at all'}, or null"
+            )
+        return self.frames[name]
 
 
 def load_prompts(name: str) -> PromptFile:

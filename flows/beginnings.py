@@ -23,14 +23,17 @@ from db.records import (
     set_arm_status,
     set_generation,
 )
-from flows import steps, succession
+from flows import anchoring, steps, succession
 from flows.context import ArmState, RunContext
+from flows.readers import admit_reviser
+from flows.relearning import compare_with_control
 from flows.stages import Finished, Recipe, costs, perform
-from flows.tasks import evaluate_corpus, evaluate_model
+from flows.tasks import evaluate_corpus, evaluate_model, run_shard_group
 from workers.checkpoints import CheckpointRef, admit
 from workers.corpora.intake import import_corpus
 from workers.corpora.sources import source_signature
 from workers.corpora.store import CorpusRef, source_counts
+from workers.problems import InputProblem
 from workers.records import ACTIONS, Quarantined
 
 
@@ -52,6 +55,7 @@ def begin(context: RunContext, seed: int) -> None:
         context.arms[seed].append(ArmState(name, seed, arm))
     context.reporter.step(f"[bold]seed {seed}[/], generation 0")
     context.admitted = admit_model(context)
+    context.reviser = admit_reviser(context)
     for arm, row in zip(context.arms[seed], rows, strict=True):
         corpus, quarantined = take_in(context, row, seed)
         arm.corpora.append(corpus)
@@ -65,8 +69,11 @@ def begin(context: RunContext, seed: int) -> None:
                 promote(session, arm.row, row)
         evaluate_model(arm.name, seed, 0)
         evaluate_corpus(arm.name, seed, 0)
+        if anchoring.asked(context):
+            anchoring.compare_raters(context, arm, 0, run_shard_group)
         with context.write() as session:
             set_generation(session, row, status="finished")
+    compare_with_control(context, seed, 0)
 
 
 def admit_model(context: RunContext) -> CheckpointRef:
@@ -89,7 +96,7 @@ def take_in(
     """Import corpus 0 and the held-out documents; return it with what was quarantined.
 
     Raises:
-        InputProblem: the source cannot be used.
+        InputProblem: the source cannot be used, or holds no document out where one is needed.
     """
     settings = context.experiment
     corpus = settings.corpus
@@ -127,6 +134,12 @@ def take_in(
 
     done = perform(context, generation, recipe, work, whole)
     held_out = done.meta["held_out"]
+    if not held_out and "samples" in settings.evaluation.tasks:
+        raise InputProblem(
+            "evaluation.tasks: `samples` continues held-out documents, and of so small a corpus "
+            "none was held out. Raise intake.held_out_share or give more documents, or take "
+            "`samples` out."
+        )
     context.held_out[seed] = steps.corpus_here(context, held_out) if held_out else None
     return steps.corpus_here(context, done.uri), done.meta["quarantined"]
 

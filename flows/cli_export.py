@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from enum import StrEnum
@@ -78,13 +79,21 @@ def export_card(
         list[str] | None,
         typer.Option(metavar="HUB_ID", help="A corpus's id on the hub; may be given again."),
     ] = None,
+    as_json: AsJson = False,
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """Write the Hugging Face card of a checkpoint or corpus: metrics, lineage, how to remake it."""
-    from flows.exports.cards import card
+    """Write the Hugging Face card of a checkpoint or corpus: metrics, lineage, how to remake it.
+
+    With --json its metadata, and for a checkpoint `scope`: the slices on which alignment was
+    measured.
+    """
+    from flows.exports.cards import card, card_json
 
     with record(home) as database, database.readers() as session:
-        text = str(card(session, digest, base_model=base_model, datasets=dataset or ()))
+        made = card(session, digest, base_model=base_model, datasets=dataset or ())
+        text = str(made)
+        if as_json:
+            text = f"{json.dumps(card_json(session, digest, made), indent=2)}\n"
     _put(text, file)
 
 

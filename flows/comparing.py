@@ -118,7 +118,7 @@ def items_of(session: Session, place: Place, name: GenerationName) -> Path | Non
     """
     row = find_generation(session, name.experiment, name.arm, name.index, name.seed)
     evaluations = (
-        select(Stage.output_uri)
+        select(Stage.output_uri, Stage.params)
         .join(Used, Used.stage_id == Stage.id)
         .where(
             Used.role == "checkpoint",
@@ -131,9 +131,11 @@ def items_of(session: Session, place: Place, name: GenerationName) -> Path | Non
     )
     of_generation = select(StageUse.stage_id).where(StageUse.generation_id == row.id)
     for wanted in (evaluations.where(Stage.id.in_(of_generation)), evaluations):
-        for uri in session.scalars(wanted):
+        for uri, params in session.execute(wanted):
+            # Relearning leaves items too, of another model: a copy on its way.
+            relearned = "relearning" in params.get("inputs", {})
             path = place.located(f"{uri}/items.parquet")
-            if path.is_file():
+            if path.is_file() and not relearned:
                 return path
     return None
 

@@ -31,6 +31,8 @@ from workers.sharing import MOUNTED, SharedStore
 if TYPE_CHECKING:
     from workers.checkpoints import CheckpointRef
     from workers.corpora.store import CorpusRef
+    from workers.evaluation.anchor_items import AnchorRole
+    from workers.evaluation.anchors import Anchor
     from workers.node_checks import ClusterNodes
     from workers.pool import EnginePool
     from workers.skills import SkillsSet
@@ -46,6 +48,23 @@ class TrainedOn:
     """Tokens of all stages."""
     steps: int
     """Optimiser steps of all stages."""
+    late_tokens: int = 0
+    """Tokens of the mix, where it enters after corpus 0."""
+    persistence_tokens: int = 0
+    """Tokens of the training after which a model is measured once more."""
+    persistence_steps: int = 0
+    """Its optimiser steps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Scores of every document of a corpus, on this node."""
+
+    folder: Path
+    digest: str
+    """Of the files."""
+    mean: float | None = None
+    """The gate anchor's mean, where it is the anchors that scored."""
 
 
 @dataclass
@@ -59,9 +78,19 @@ class ArmState:
     checkpoints: list[CheckpointRef] = field(default_factory=list)
     evaluations: list[Path] = field(default_factory=list)
     """Folders of the evaluations' items, by generation."""
+    relearned: dict[int, Path] = field(default_factory=dict)
+    """Folders of the items of relearning, by generation, where it is measured."""
+    skills: dict[int, SkillsSet] = field(default_factory=dict)
+    """What each generation's model is taught, where the one before it has labelled that."""
     trained: dict[int, TrainedOn] = field(default_factory=dict)
     """What each generation's model was trained on, as far as arms must agree in it."""
+    anchored: dict[int, Scored] = field(default_factory=dict)
+    """The anchors' scores of each generation's corpus."""
+    self_rated: dict[int, Scored] = field(default_factory=dict)
+    """Ratings of each generation's corpus by the model of the same generation."""
     quarantined: set[str] = field(default_factory=set)
+    contaminated: set[str] = field(default_factory=set)
+    """Documents whose revisions held what an evaluation asks."""
     stopped: bool = False
 
 
@@ -86,8 +115,14 @@ class RunContext:
     """What the evaluation `harness` asks, by content; None where it is not asked."""
     admitted: CheckpointRef | None = None
     """The configured model, once it is checked."""
+    reviser: CheckpointRef | None = None
+    """The other model that `revising.reviser` names, once it is checked."""
     held_out: dict[int, CorpusRef | None] = field(default_factory=dict)
     """Held-out documents by seed."""
+    anchors: dict[AnchorRole, Anchor] = field(default_factory=dict)
+    """The gate and the audit anchor, where they are asked."""
+    ceilings: dict[int, float] = field(default_factory=dict)
+    """By seed, the gate anchor's mean over held-out desirable documents; 1 without labels."""
     arms: dict[int, list[ArmState]] = field(default_factory=dict)
     """Arms by seed, the control first."""
     model_calls: int = 0

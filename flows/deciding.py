@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from configs.arms import Arm as ArmName
 from db.records import (
     ensure_generation,
@@ -14,7 +16,8 @@ from db.records import (
 )
 from flows import gates
 from flows.context import ArmState, RunContext
-from flows.gates import CorpusChange, Decision
+from flows.document_scores import anchor_difference, self_difference
+from flows.gates import CorpusChange, Decision, Turn
 from workers.evaluation.replication import SeedEstimate
 
 
@@ -62,7 +65,54 @@ def _decisions(context: RunContext, arms: list[ArmState], index: int) -> list[De
         gates.capability(settings, losses, shared_items=shared),
         gates.rater(settings, levels, shared_items=shared),
         *gates.collapse(settings, changes),
+        *_by_anchor(context, arms, index),
     ]
+
+
+def _by_anchor(context: RunContext, arms: list[ArmState], index: int) -> list[Decision]:
+    """What the gates say that hold the corpora against the gate anchor, where one is named."""
+    settings, found = context.experiment.gate, list[Decision]()
+    shared = _same_documents(arms)
+    if settings.anchor_metric is not None:
+        gains = [
+            anchor_difference(
+                arm.seed,
+                arm.anchored[index].folder,
+                context.arms[arm.seed][0].anchored[index].folder,
+            )
+            for arm in arms
+        ]
+        found.append(gates.superiority(settings, gains, shared_items=shared))
+    if settings.self_rating_metric is not None:
+        first = max(1, index + 1 - gates.RUNNING)
+        turns = [_turn(context, arms, each) for each in range(first, index + 1)]
+        found.append(gates.goodhart(settings, turns, shared_items=shared))
+    return found
+
+
+def _turn(context: RunContext, arms: list[ArmState], index: int) -> Turn:
+    """What a generation's corpora gained on those of the one before, by each rater."""
+    scores = [arm.anchored[index].mean for arm in arms]
+    known = [score for score in scores if score is not None]
+    return Turn(
+        [
+            self_difference(
+                arm.seed, arm.self_rated[index].folder, arm.self_rated[index - 1].folder
+            )
+            for arm in arms
+        ],
+        [
+            anchor_difference(arm.seed, arm.anchored[index].folder, arm.anchored[index - 1].folder)
+            for arm in arms
+        ],
+        sum(known) / len(known) if known else math.nan,
+        sum(context.ceilings[arm.seed] for arm in arms) / len(arms),
+    )
+
+
+def _same_documents(arms: list[ArmState]) -> bool:
+    """Whether several seeds began with the same documents."""
+    return len(arms) > 1 and len({arm.corpora[0].id for arm in arms}) == 1
 
 
 def _same_items(context: RunContext, arms: list[ArmState]) -> bool:

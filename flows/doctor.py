@@ -86,14 +86,22 @@ def worst(checks: list[Check]) -> Status:
 def evaluation_tasks() -> list[tuple[str, str, str]]:
     """Every evaluation: its name, what it measures, and for which corpora."""
     from workers.evaluation.collapse import corpus_collapse
+    from workers.evaluation.corpus_scores import score_corpus
+    from workers.evaluation.fidelity import fidelity
+    from workers.evaluation.relearning import relearn
     from workers.evaluation.suite import TASKS
 
-    tasks = {**TASKS, "collapse": corpus_collapse}
+    on_texts = {"collapse": corpus_collapse, "fidelity": fidelity, "anchors": score_corpus}
+    tasks = {**TASKS, **on_texts, "relearning": relearn}
     corpora = {"bits_per_byte": "any with held-out documents", "pairs": "dialogues",
                "rater": "held-out documents with labels", "oracle": "microworld",
                "harness": "any; evaluation.harness.tasks says which: blimp, ai_risk, held_out, "
                           "plain_text, lm-eval's own or yours",
-               "collapse": "any; measured on corpora, not on models"}  # fmt: skip
+               "samples": "any with held-out documents; evaluation.samples says how many",
+               "collapse": "any; measured on corpora, not on models",
+               "fidelity": "any; measured on revisions and corpora, not on models",
+               "anchors": "microworld; measured on corpora and on their raters",
+               "deployment": "microworld", "relearning": "microworld"}  # fmt: skip
     said = {name: (task.__doc__ or "").strip().splitlines()[0] for name, task in tasks.items()}
     return [(name, said[name], corpora[name]) for name in tasks]
 

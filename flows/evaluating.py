@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -21,6 +21,7 @@ from db.records import (
     record_evaluations,
 )
 from flows.context import ArmState, RunContext
+from flows.persisting import persist
 from flows.remotely import remotely
 from flows.stages import Finished, Recipe, costs, numerics_class, perform
 from workers.checkpoints import CheckpointRef, open_checkpoint
@@ -29,11 +30,13 @@ from workers.evaluation.census import (
     CorpusCensus,
     collapse_census,
     corpus_census,
+    drift_census,
     training_census,
 )
 from workers.evaluation.collapse import VERSION as COLLAPSE
-from workers.evaluation.items import ITEMS_FILE
-from workers.mixing import MixSpec
+from workers.evaluation.fidelity import VERSION as FIDELITY
+from workers.evaluation.sample_files import evaluation_files
+from workers.mix_specs import MixSpec
 from workers.records import MetricRow
 
 
@@ -52,8 +55,11 @@ def evaluate_model(context: RunContext, arm: ArmState, index: int) -> None:
         "held_out": held_out.id if held_out else None,
         "principles": context.principles.digest,
         "prompts": context.prompt_file.digest,
-        "world": _world(context),
+        "world": world_of(context),
     }
+    persisted = persist(context, arm, row, index)
+    if persisted is not None:
+        inputs["persistence"] = persisted.id
     recipe = Recipe("evaluate", stage_settings(settings, "evaluate"), inputs)
     out = context.stage_folder(recipe.id)
 
@@ -65,6 +71,7 @@ def evaluate_model(context: RunContext, arm: ArmState, index: int) -> None:
             experiment=settings,
             checkpoint=checkpoint,
             corpus_stage=between,
+            persisted=persisted,
             held_out=held_out,
             prompt_file=context.prompt_file,
             principles=context.principles,
@@ -75,12 +82,14 @@ def evaluate_model(context: RunContext, arm: ArmState, index: int) -> None:
         record = partial(_record_rows, find_checkpoint, checkpoint.id, recipe.id, rows)
         return Finished(recipe.id, str(out), {"metrics": len(rows)}, costs(began), record)
 
+    files = evaluation_files(settings.evaluation.tasks)
+
     def whole(output: Finished) -> bool:
-        return ITEMS_FILE in context.store.files_standing(output.uri, [ITEMS_FILE])
+        return context.store.files_standing(output.uri, files) >= set(files)
 
     threads = settings.training.threads
     done = perform(context, row, recipe, work, whole, lambda: numerics_class(context, threads))
-    arm.evaluations.append(context.store.fetch_files(done.uri, [ITEMS_FILE]))
+    arm.evaluations.append(context.store.fetch_files(done.uri, files))
 
 
 def _corpus_stage(context: RunContext, recipe_id: str | None) -> CheckpointRef | None:
@@ -95,7 +104,7 @@ def _corpus_stage(context: RunContext, recipe_id: str | None) -> CheckpointRef |
     return between if context.store.url else open_checkpoint(between.uri)
 
 
-def _world(context: RunContext) -> dict[str, Any]:
+def world_of(context: RunContext) -> dict[str, Any]:
     """What evaluation items are drawn from, beside the held-out documents."""
     corpus = context.experiment.corpus
     asked = {"harness": context.harness} if context.harness is not None else {}
@@ -107,7 +116,7 @@ def _world(context: RunContext) -> dict[str, Any]:
 
 
 def evaluate_corpus(context: RunContext, arm: ArmState, index: int) -> None:
-    """Measure an arm's corpus: its true misaligned share, where that is known, and collapse."""
+    """Measure an arm's corpus: true misaligned share, where that is known, collapse and drift."""
     corpus, first = arm.corpora[index], arm.corpora[0]
     tasks = context.experiment.evaluation.tasks
     counts: list[tuple[dict[str, Any], Callable[[], list[MetricRow]]]] = []
@@ -119,12 +128,15 @@ def evaluate_corpus(context: RunContext, arm: ArmState, index: int) -> None:
         order = 3 if context.experiment.corpus.kind == "microworld" else 1
         inputs = {"corpus": corpus.id, "corpus0": first.id, "order": order, "collapse": COLLAPSE}
         counts.append((inputs, partial(collapse_census, corpus, first, order, context.store)))
+    if "fidelity" in tasks:
+        inputs = {"corpus": corpus.id, "corpus0": first.id, "fidelity": FIDELITY}
+        counts.append((inputs, partial(drift_census, corpus, first, context.store)))
     if not counts:
         return
     with context.write() as session:
         row = ensure_generation(session, arm.row, index)
     for inputs, count in counts:
-        _census(
+        count_once(
             context, row, inputs, count, lambda session: find_corpus_version(session, corpus.id)
         )
 
@@ -133,32 +145,43 @@ def census_of_training(
     context: RunContext,
     arm: ArmState,
     row: Generation,
-    made_of: MixSpec,
-    trained: Finished,
+    made: Sequence[tuple[MixSpec, Finished]],
 ) -> None:
-    """Count what the mix that a model was trained on held, where the oracle knows it."""
+    """Count what the mixes that a model was trained on held, where the oracle knows it."""
     if "oracle" not in context.experiment.evaluation.tasks:
         return
-    mix = trained.meta["mix"]
-    parts = tuple((pool.corpus, pool.name) for pool in made_of.pools)
-    census = CorpusCensus(parts, context.located(mix["uri"]), context.store)
-    _census(
+    mixes = [(spec, done.meta["mix"]) for spec, done in made]
+    counted = [
+        CorpusCensus(
+            tuple((pool.corpus, pool.name) for pool in spec.pools),
+            context.located(mix["uri"]),
+            context.store,
+        )
+        for spec, mix in mixes
+    ]
+    digests = [mix["digest"] for _, mix in mixes]
+    count_once(
         context,
         row,
         # A number about this generation's training: recorded for it, whoever shares the mix.
-        {"mix": mix["digest"], "corpus": arm.corpora[-1].id, "generation": row.id},
-        partial(training_census, census),
+        {
+            "mix": digests[0] if len(digests) == 1 else digests,
+            "corpus": arm.corpora[-1].id,
+            "generation": row.id,
+        },
+        partial(training_census, counted),
         lambda session: session.get(Generation, row.id),
     )
 
 
-def _census(
+def count_once(
     context: RunContext,
     row: Generation,
     inputs: dict[str, Any],
     count: Callable[[], list[MetricRow]],
     subject: Callable[[Session], Any],
 ) -> None:
+    """Count something once, and record it for a subject that the transaction looks up."""
     recipe = Recipe("evaluate", {"census": True}, inputs)
     out = context.stage_folder(recipe.id)
 
@@ -167,7 +190,7 @@ def _census(
         rows = count()
 
         def record(session: Session) -> None:
-            _write_rows(session, subject(session), recipe.id, rows)
+            write_rows(session, subject(session), recipe.id, rows)
 
         return Finished(recipe.id, str(out), {"metrics": len(rows)}, costs(began), record)
 
@@ -181,9 +204,10 @@ def _record_rows(
     rows: list[MetricRow],
     session: Session,
 ) -> None:
-    _write_rows(session, find(session, digest), recipe_id, rows)
+    write_rows(session, find(session, digest), recipe_id, rows)
 
 
-def _write_rows(session: Session, subject: Any, recipe_id: str, rows: list[MetricRow]) -> None:
+def write_rows(session: Session, subject: Any, recipe_id: str, rows: Sequence[MetricRow]) -> None:
+    """Record an evaluation's numbers about its subject."""
     held = [EvaluationRow(**asdict(row)) for row in rows]
     record_evaluations(session, subject, held, recipe_id=recipe_id)

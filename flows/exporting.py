@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from db.lineage import identify_artifact, identify_checkpoint
@@ -14,7 +16,7 @@ from workers.corpora.store import CorpusRef, open_corpus, verify_corpus
 from workers.problems import InputProblem
 from workers.storage import explain_full_disk, whole_file, whole_folder
 
-CARD = "README.md"
+CARD, SCOPE = "README.md", "scope.json"
 
 
 def export_corpus_version(
@@ -47,14 +49,14 @@ def export_corpus_version(
     if hub:
         _push(corpus, made, destination)
         return f"{destination}: {corpus.documents} documents pushed with their card, private"
-    _copy(Path(corpus.uri), Path(destination), str(made))
+    _copy(Path(corpus.uri), Path(destination), {CARD: str(made)})
     return f"{destination}: {corpus.documents} documents in {len(corpus.shards)} Parquet files"
 
 
 def export_checkpoint_folder(
     database: Database, digest: str, destination: Path, home: Path | None = None
 ) -> str:
-    """Copy a verified checkpoint with its card, and say where to.
+    """Copy a verified checkpoint with its card and the scope of its evaluations; say where to.
 
     Args:
         database: the record.
@@ -65,13 +67,14 @@ def export_checkpoint_folder(
     Raises:
         InputProblem: no such checkpoint, altered files, or a destination that stands.
     """
-    from flows.exports.cards import card
+    from flows.exports.cards import card, scope_of
 
     with database.readers() as session:
         row = identify_checkpoint(session, digest)
         made = card(session, row.digest)
+        scope = json.dumps(scope_of(session, row.digest), indent=2)
     checkpoint = open_checkpoint(place_at(database.url, home).located(row.uri))
-    _copy(Path(checkpoint.uri), destination, str(made))
+    _copy(Path(checkpoint.uri), destination, {CARD: str(made), SCOPE: f"{scope}\n"})
     return f"{destination}: checkpoint {checkpoint.id[:12]}"
 
 
@@ -105,9 +108,11 @@ def _push(corpus: CorpusRef, card: object, name: str) -> None:
     there.push_to_hub(name)
 
 
-def _copy(source: Path, destination: Path, card: str) -> None:
+def _copy(source: Path, destination: Path, beside: Mapping[str, str]) -> None:
+    """Copy a folder, and write more files, by name, beside what it holds."""
     if destination.exists():
         raise InputProblem(f"{destination}: exists already; name a folder that does not")
     with explain_full_disk(destination), whole_folder(destination.resolve()) as fresh:
         shutil.copytree(source, fresh, dirs_exist_ok=True)
-        (fresh / CARD).write_text(card, encoding="utf-8")
+        for name, text in beside.items():
+            (fresh / name).write_text(text, encoding="utf-8")

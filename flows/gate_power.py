@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
+from configs.corpora import MicroworldCorpus
+from configs.experiment import Experiment
 from configs.gating import Gate
 from workers.evaluation.replication import Spread, items_needed, power, seeds_needed
 
@@ -34,3 +38,24 @@ def power_warning(gate: Gate, seeds: int, items: int, spread: Spread | None = No
         f"{assumed.seed_sd:.2g}, between items {assumed.item_sd:.2g}). "
         + (f"Give {' or '.join(fixes)}, or a wider margin." if fixes else "Give a wider margin.")
     )
+
+
+def expected_items(experiment: Experiment) -> int | None:
+    """Most items that the capability metric can have in each seed; None where only the data know.
+
+    Of a slice of the microworld's held-out documents it is the number to be expected.
+    """
+    evaluation, metric = experiment.evaluation, experiment.gate.capability_metric
+    if metric.startswith("harness/"):
+        return evaluation.harness.limit
+    if metric.startswith("pairs/"):
+        return evaluation.pairs_limit
+    if not metric.startswith("bits_per_byte"):
+        return evaluation.items
+    corpus, share = experiment.corpus, 1.0
+    documents = corpus.documents if isinstance(corpus, MicroworldCorpus) else corpus.limit
+    if isinstance(corpus, MicroworldCorpus):
+        bad = corpus.misaligned_share
+        share = {"desirable": 1.0 - bad, "undesirable": bad}.get(metric.rpartition("/")[2], 1.0)
+    held_out = math.inf if documents is None else experiment.intake.held_out_share * documents
+    return round(share * min(evaluation.items, held_out)) or None

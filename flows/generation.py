@@ -20,10 +20,14 @@ from db.records import (
     record_changed_documents,
     set_generation,
 )
-from flows import steps
+from flows import anchoring, steps
 from flows.context import ArmState, RunContext, current
-from flows.matching import check_matching
+from flows.labelled_skills import label_skills
+from flows.matching import check_matching, left_out
 from flows.ratings import publish_ratings
+from flows.readers import reader_of
+from flows.relearning import compare_with_control
+from flows.revised_texts import decontaminate, measure_revisions
 from flows.tasks import evaluate_corpus, make_model, run_shard_group
 from workers.assembling import Assembled, changed_documents
 from workers.interrupting import heard_again
@@ -39,11 +43,17 @@ def generation(seed: int, index: int) -> None:
     """Make generation `index` of every arm that goes on, out of generation `index` - 1."""
     context = current()
     arms = [arm for arm in context.arms[seed] if not arm.stopped]
-    rows = {arm.name: treat(context, arm, index) for arm in arms}
-    # What the engine failed on leaves every arm, so that all models see the same documents.
-    excluded = frozenset[str]().union(*(arm.quarantined for arm in arms))
-    _make_models(context, arms, index, excluded)
+    rows: dict[ArmName, Generation] = {}
+    for arm in arms:
+        rows[arm.name] = treat(context, arm, index)
+        # At once, while the engines still hold the model that has read.
+        label_skills(context, arm, index, rows[arm.name], run_shard_group)
+    _make_models(context, arms, index, left_out(arms))
     check_matching(context, seed, index)
+    compare_with_control(context, seed, index)
+    for arm in arms:
+        if anchoring.asked(context):
+            anchoring.compare_raters(context, arm, index, run_shard_group)
     with context.write() as session:
         for arm in arms:
             set_generation(session, rows[arm.name], status="finished")
@@ -71,12 +81,13 @@ def treat(context: RunContext, arm: ArmState, index: int) -> Generation:
         set_generation(session, row, status="running")
     context.reporter.step(f"[bold]{arm.name}[/], seed {arm.seed}, generation {index}")
     source = 0 if context.experiment.source == "base" else -1
-    corpus, checkpoint = arm.corpora[source], arm.checkpoints[-1]
+    corpus = arm.corpora[source]
     if arm.name is ArmName.CONTROL:
         counts = dict.fromkeys(ACTIONS, 0) | {"keep": corpus.documents}
         arm.corpora.append(corpus)
         _note_corpus(context, arm, row, counts)
         return row
+    checkpoint = reader_of(context, arm)
     ratings = steps.rate(context, row, checkpoint, corpus, run_shard_group)
     publish_ratings(
         context.home,
@@ -97,6 +108,9 @@ def treat(context: RunContext, arm: ArmState, index: int) -> Generation:
     made = steps.make_corpus(context, row, corpus, decisions, checkpoint, accepted_by)
     arm.corpora.append(made.corpus)
     arm.quarantined |= set(made.quarantined)
+    if steps.asks_model(context, arm.name):
+        measure_revisions(context, row, corpus, decisions, checkpoint)
+        decontaminate(context, arm, row, corpus, decisions)
 
     def changed() -> Rows:
         return changed_documents(corpus, steps.folder(decisions), context.store)

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
 
 from flows.context import ArmState, RunContext
 from workers.problems import WorkProblem
 
 
+def left_out(arms: Iterable[ArmState]) -> frozenset[str]:
+    """Documents that no arm is trained on, so that all models see the same ones.
+
+    They are what the engine failed on in any arm, and what came to hold an evaluation's items.
+    """
+    return frozenset[str]().union(*(arm.quarantined | arm.contaminated for arm in arms))
+
+
 def check_matching(context: RunContext, seed: int, index: int) -> None:
     """Check that a generation's models were trained alike, and say in what.
 
-    Under `init: parent` a model has its forebears' training behind it, so that all generations so
-    far must agree; otherwise this one.
+    Under `init: parent` a model has its forebears' training behind it, and under `skills.source:
+    self` their answers, so that all generations so far must agree; otherwise this one.
 
     Raises:
         WorkProblem: an arm differs from the control.
     """
     arms = [arm for arm in context.arms[seed] if index in arm.trained]
-    since = 1 if context.experiment.training.init == "parent" else index
+    settings = context.experiment
+    chained = settings.training.init == "parent" or settings.skills.source == "self"
+    since = 1 if chained else index
     for generation in range(since, index + 1):
         for arm in arms[1:]:
             _compare(arms[0], arm, generation)

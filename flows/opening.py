@@ -37,12 +37,14 @@ from db.records import (
 )
 from db.sessions import Database, open_database
 from flows import provenance
+from flows.checking import check_evaluations
 from flows.console import Reporter
 from flows.context import RunContext, entered
 from flows.lease import AT_ONCE, fenced, hold_leases
 from flows.leftovers import live_leases
 from flows.places import storage_of, store_of
 from flows.storing import claim
+from workers.corpora.row_files import find_files
 from workers.interrupting import asked_to_stop
 from workers.problems import InputProblem, WorkProblem
 from workers.skills import SkillsSet, load_skills
@@ -102,7 +104,8 @@ def open_run(experiment: Experiment, until: int) -> Iterator[RunContext]:
     Raises:
         ConfigProblem: the experiment exists with another config.
         LeaseHeld: another process writes one of its arms now.
-        InputProblem: the store cannot be used.
+        InputProblem: the store cannot be used, or an evaluation, or a metric that is named is not
+            measured.
         WorkProblem: the store cannot be reached.
     """
     home = home_of(experiment)
@@ -110,8 +113,9 @@ def open_run(experiment: Experiment, until: int) -> Iterator[RunContext]:
     store.probe()
     principles = load_principles(experiment.principles)
     prompt_file = load_prompts(experiment.model.prompts)
+    _check_training(experiment, prompt_file)
     skills = load_skills(experiment.skills)
-    harness = _checked_harness(experiment)
+    harness, said = check_evaluations(experiment)
     database = open_record(experiment, home)
     try:
         config = resolved_config(experiment)
@@ -135,6 +139,8 @@ def open_run(experiment: Experiment, until: int) -> Iterator[RunContext]:
                 store=store,
                 harness=harness,
             )
+            for each in said:
+                context.say(each)
             _sweep(context)
             _write_predictions_down(context)
             with _outcome(context), entered(context):
@@ -143,19 +149,17 @@ def open_run(experiment: Experiment, until: int) -> Iterator[RunContext]:
         database.dispose()
 
 
-def _checked_harness(experiment: Experiment) -> dict[str, Any] | None:
-    """Signature of what the evaluation `harness` asks, once all of it is known to be usable.
+def _check_training(experiment: Experiment, prompt_file: PromptFile) -> None:
+    """Check that what training and persistence name is there, before anything is recorded.
 
     Raises:
-        InputProblem: a task, its file or its data cannot be used.
+        ConfigProblem: the prompt file has no such frame.
+        InputProblem: there is no file of unrelated texts.
     """
-    if "harness" not in experiment.evaluation.tasks:
-        return None
-    # Imported here: the harness takes seconds to import, and few runs ask it.
-    from workers.evaluation.harness import check
-
-    held_out = experiment.intake.held_out_share > 0
-    return check(experiment.evaluation.harness, held_out=held_out).signature()
+    prompt_file.frame(experiment.training.framing)
+    persistence = experiment.evaluation.persistence
+    if persistence is not None and persistence.path is not None:
+        find_files(persistence.path, "evaluation.persistence.path")
 
 
 def _write_predictions_down(context: RunContext) -> None:

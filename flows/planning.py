@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from rich.console import Console
@@ -49,12 +50,34 @@ def plan(experiment: Experiment) -> list[dict[str, Any]]:
 
 def _stages(experiment: Experiment, arm: ArmName, index: int) -> dict[str, int]:
     """How many stages of each kind a generation of an arm consists of."""
+    found = Counter(_made(experiment, arm, index))
+    if "anchors" in experiment.evaluation.tasks:
+        # A corpus is scored by the anchors and rated by its own model, and these are compared.
+        found += Counter({"rate": 1, "evaluate": 2})
+        if index == 0:
+            held_out = experiment.intake.held_out_share > 0
+            found += Counter({"evaluate": 1 + held_out})
+    return found
+
+
+def _made(experiment: Experiment, arm: ArmName, index: int) -> dict[str, int]:
     census = 1 if "oracle" in experiment.evaluation.tasks else 0
+    # A late mix takes a stage of its own, and persistence reads texts and trains on them.
+    late = 2 if experiment.training.entry == "fine_tune" else 1
+    lasting = 0 if experiment.evaluation.persistence is None else 1
+    # The relearning itself, and the comparison with the control's.
+    again = 2 if "relearning" in experiment.evaluation.tasks else 0
     if index == 0:
         trained = experiment.training.generation_0 == "trained"
-        base = {"train": 1} if trained or experiment.skills.post_train_base else {}
-        return {"import": 1, **base, "evaluate": 1 + census + (census if trained else 0)}
-    after = {"train": 1, "evaluate": 1 + 2 * census}
+        base = late if trained else int(experiment.skills.post_train_base)
+        evaluated = 1 + again + census + (census if trained else 0)
+        stages = {"import": 1 + lasting, "train": base + lasting, "evaluate": evaluated}
+        return {name: count for name, count in stages.items() if count}
+    after = {"train": late + lasting, "evaluate": 1 + again + 2 * census}
+    if lasting:
+        after["import"] = lasting
+    if experiment.skills.source == "self":
+        after = {"label": 1, **after}
     if arm is ArmName.CONTROL:
         return after
     before = {"rate": 1, "revise": 1}

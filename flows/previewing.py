@@ -13,6 +13,7 @@ from rich.text import Text
 from configs.experiment import Experiment
 from configs.principles import load_principles
 from configs.prompts import load_prompts
+from flows.readers import OWN
 from flows.steps import engine_spec
 from flows.words import word_diff
 from workers.assembling import decided
@@ -35,7 +36,10 @@ def preview_documents(experiment: Experiment, count: int) -> list[dict[str, Any]
         corpus = import_corpus(
             limited.corpus, limited.intake, experiment.seeds[0], home, lambda done: None
         ).corpus
-        checkpoint = admit(experiment.model.path, experiment.model.revision, home)
+        # The configured model is generation 0, and so `self` and `base` are the same here.
+        reviser, model = experiment.revising.reviser, experiment.model
+        named = (model.path, model.revision) if reviser in OWN else (reviser, None)
+        checkpoint = admit(*named, home)
         spec = engine_spec(experiment, checkpoint)
         asking = {
             "corpus": corpus,
@@ -57,6 +61,8 @@ def preview_documents(experiment: Experiment, count: int) -> list[dict[str, Any]
             tag=experiment.revising.tag,
             acceptance=experiment.acceptance,
             seed=experiment.seeds[0],
+            candidates=experiment.revising.candidates,
+            quantile=experiment.revising.quantile,
         )
         # The configured model is generation 0, so that it is its own acceptance rater here.
         accepting = AcceptJob(

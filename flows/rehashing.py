@@ -15,6 +15,7 @@ from db.models import Artifact, Checkpoint, CorpusVersion, Shard, Stage
 from flows.places import Place
 from workers.checkpoints import checkpoint_id
 from workers.corpora.store import open_corpus
+from workers.evaluation.sample_files import evaluation_files
 from workers.mixing import hash_shard
 from workers.problems import InputProblem
 from workers.storage import MANIFEST, file_digest, read_json
@@ -69,15 +70,16 @@ def check_shard(shard: Shard, stage: Stage, place: Place, tally: Tally) -> Itera
 
 
 def check_stage_files(stage: Stage, place: Place, tally: Tally) -> Iterator[Finding]:
-    """What a stage leaves beside shards and artifacts: the items of an evaluation, and a mix.
+    """What a stage leaves beside shards and artifacts: items and samples, and a mix.
 
-    A mix has its digest on record. Items have none, so no more can be told of them than that they
-    stand and have the frame of a whole Parquet file.
+    A mix has its digest on record. The others have none, so no more can be told of them than that
+    they stand and have the frame of a whole Parquet file.
     """
     what, settings = named(stage), stage.params.get("settings") or {}
     if stage.stage == "evaluate" and stage.output_uri and not settings.get("census"):
-        items = place.located(f"{stage.output_uri}/items.parquet")
-        yield from _readable(what, items, _items(what, items, tally))
+        for name in evaluation_files((settings.get("evaluation") or {}).get("tasks", ())):
+            file = place.located(f"{stage.output_uri}/{name}")
+            yield from _readable(what, file, _items(what, file, tally))
     mix = stage.meta.get("mix")
     if stage.stage == "train" and mix and mix.get("uri"):
         folder = place.located(mix["uri"])

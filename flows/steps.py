@@ -131,6 +131,8 @@ def revise(
         acceptance=settings.acceptance,
         seed=seed,
         aim=aim,
+        candidates=settings.revising.candidates,
+        quantile=settings.revising.quantile,
     )
     return sharded(context, generation, recipe, job, group)
 

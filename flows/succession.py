@@ -2,42 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
-from functools import partial
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy.orm import Session
-
 from configs.arms import Arm as ArmName
+from configs.experiment import Experiment
 from configs.identity import stage_settings
-from db.models import Generation, Stage
-from db.records import (
-    StageCosts,
-    add_checkpoint,
-    derive,
-    ensure_generation,
-    find_checkpoint,
-    find_corpus_version,
-    set_generation,
-)
+from db.models import Generation
+from db.records import ensure_generation, find_checkpoint, set_generation
 from flows.context import ArmState, RunContext, TrainedOn
 from flows.evaluating import census_of_training
-from flows.remotely import remotely
-from flows.stages import Finished, Recipe, numerics_class, perform
-from workers.checkpoints import CheckpointRef, open_checkpoint
-from workers.mixing import MixSpec
-from workers.problems import InputProblem
+from flows.stages import Finished, Recipe
+from flows.training import TrainingPlan, train_stage, trained
+from workers.checkpoints import CheckpointRef, load_tokenizer
+from workers.framing import frame_ids
+from workers.mix_drawing import check_order
+from workers.mix_specs import MixSpec
+from workers.prompts import Prompts
+from workers.skills import SkillsSet
 
 
 def generation_0(context: RunContext, arm: ArmState, row: Generation) -> CheckpointRef:
     """Model 0: the configured one, that one after the skills set, or one that is trained here."""
     settings = context.experiment
     assert context.admitted is not None, "the model is admitted before generation 0 is made"
+    _check_mix(context, _mix_spec(context, arm, 0, frozenset()))
     if settings.training.generation_0 == "trained":
         return _successor(context, arm, row, 0, frozenset())
     if settings.skills.post_train_base:
-        return _trained(context, _train(context, row, context.admitted, None, arm.seed))
+        lessons = _Lessons(settings, context.admitted, None, context.skills)
+        return trained(context, _train(context, row, lessons, arm.seed))
     return context.admitted
 
 
@@ -51,29 +45,109 @@ def train_model(context: RunContext, arm: ArmState, index: int, excluded: frozen
         set_generation(session, row, checkpoint_id=found.id if found else None)
 
 
+def _check_mix(context: RunContext, mix: MixSpec) -> None:
+    """Refuse an order or a frame that this corpus or this model has not got.
+
+    Raises:
+        InputProblem: it cannot be had.
+    """
+    check_order(mix.corpus0, mix)
+    if mix.frame is not None:
+        tokenizer = load_tokenizer(mix.checkpoint)
+        prompts = Prompts(context.prompt_file, context.principles, tokenizer)
+        frame_ids(prompts, mix.frame, mix.window)
+
+
+@dataclass(frozen=True)
+class _Lessons:
+    """One training of a successor, which may take several."""
+
+    experiment: Experiment
+    """The experiment, with the settings of this training."""
+    parent: CheckpointRef
+    mix: MixSpec | None
+    skills: SkillsSet | None
+    first: str = "corpus"
+    mark: dict[str, Any] | None = None
+
+
 def _successor(
     context: RunContext, arm: ArmState, row: Generation, index: int, excluded: frozenset[str]
 ) -> CheckpointRef:
     """Train a model on a mix of the arm's corpora, and note what of it arms must agree in."""
     mix = _mix_spec(context, arm, index, excluded)
+    settings = context.experiment
     # What inversion made carries its mark wherever it goes; generation 0 is nobody's doing.
     mark = {"inverted": True} if arm.name is ArmName.INVERT and index else {}
-    done = _train(context, row, mix.checkpoint, mix, arm.seed, mark)
-    seen = done.meta["mix"]
-    arm.trained[index] = TrainedOn(
-        arm.seed, seen["tokens"], done.meta["tokens_seen"], done.meta["steps"]
-    )
+    skills = _taught(context, arm, index)
+    if settings.training.entry == "fine_tune":
+        made = _train_late(context, row, arm, mix, skills, mark)
+    else:
+        lessons = _Lessons(settings, mix.checkpoint, mix, skills, mark=mark)
+        made = [(mix, _train(context, row, lessons, arm.seed))]
+    arm.trained[index] = _trained_on(arm.seed, [done for _, done in made])
+    seen = [done.meta["mix"] for _, done in made]
+    tokens, unique = (sum(each[name] for each in seen) for name in ("tokens", "unique_tokens"))
     with context.write() as session:
         set_generation(
             session,
             row,
-            training_documents=seen["documents"],
-            training_tokens=seen["tokens"],
-            unique_tokens=seen["unique_tokens"],
-            epochs=seen["epochs"],
+            training_documents=max(each["documents"] for each in seen),
+            training_tokens=tokens,
+            unique_tokens=unique,
+            epochs=tokens / unique,
         )
-    census_of_training(context, arm, row, mix, done)
-    return _trained(context, done)
+    census_of_training(context, arm, row, made)
+    return trained(context, made[-1][1])
+
+
+def _train_late(
+    context: RunContext,
+    row: Generation,
+    arm: ArmState,
+    mix: MixSpec,
+    skills: SkillsSet | None,
+    mark: dict[str, Any],
+) -> list[tuple[MixSpec, Finished]]:
+    """Train on corpus 0, and then in a short stage of its own on the arm's mix.
+
+    The first of the two is a stage of its own on record, so that arms and generations that begin
+    alike share it.
+    """
+    settings = context.experiment
+    training = settings.training.model_copy(update={"entry": "throughout"})
+    before = replace(mix, corpus=mix.corpus0, earlier=(), real_floor=0.0)
+    on_real = settings.model_copy(update={"training": training})
+    first = _train(context, row, _Lessons(on_real, mix.checkpoint, before, None), arm.seed)
+    late = replace(mix, tokens=training.fine_tune.tokens)
+    # It goes on from that model, whatever the first one began with.
+    training = training.model_copy(update={"corpus": training.fine_tune, "init": "parent"})
+    on_mix = settings.model_copy(update={"training": training})
+    parent = trained(context, first)
+    lessons = _Lessons(on_mix, parent, late, skills, "fine_tune", mark)
+    return [(before, first), (late, _train(context, row, lessons, arm.seed))]
+
+
+def _trained_on(seed: int, stages: list[Finished]) -> TrainedOn:
+    """What was measured of a model's training, as far as arms must agree in it."""
+    mixes = [done.meta["mix"] for done in stages]
+    late = mixes[-1]["tokens"] if len(mixes) > 1 else mixes[0].get("late_tokens", 0)
+    return TrainedOn(
+        seed,
+        sum(mix["tokens"] for mix in mixes),
+        sum(done.meta["tokens_seen"] for done in stages),
+        sum(done.meta["steps"] for done in stages),
+        late,
+    )
+
+
+def _taught(context: RunContext, arm: ArmState, index: int) -> SkillsSet | None:
+    """The skills set that model `index` is post-trained on, if any."""
+    source = context.experiment.skills.source
+    if source == "once" and index:
+        return None
+    # Nobody came before generation 0: it learns from the set's author.
+    return arm.skills[index] if source == "self" and index else context.skills
 
 
 def _mix_spec(context: RunContext, arm: ArmState, index: int, excluded: frozenset[str]) -> MixSpec:
@@ -86,13 +160,14 @@ def _mix_spec(context: RunContext, arm: ArmState, index: int, excluded: frozense
         "base": arm.checkpoints[0] if arm.checkpoints else context.admitted,
         "scratch": context.admitted,
     }[training.init]
+    tokens = training.corpus.tokens * (index + 1 if mix.mode == "accumulate" else 1)
     accumulates = mix.mode != "replace" and index > 0
     return MixSpec(
         corpus=arm.corpora[-1],
         corpus0=arm.corpora[0],
         earlier=tuple(arm.corpora[-2:0:-1]) if accumulates else (),
         excluded=excluded,
-        tokens=training.corpus.tokens * (index + 1 if mix.mode == "accumulate" else 1),
+        tokens=tokens,
         real_floor=max(mix.real_floor, 1 / (index + 1)) if accumulates else mix.real_floor,
         window=training.window,
         seed=arm.seed,
@@ -100,34 +175,23 @@ def _mix_spec(context: RunContext, arm: ArmState, index: int, excluded: frozense
         prompt_file=context.prompt_file,
         principles=context.principles,
         out="",
+        real_before=tokens - tokens // 10 if training.entry == "last_tenth" else 0,
+        order=training.order,
+        told_by="assistant" if settings.corpus.kind == "microworld" else "label",
+        frame=context.prompt_file.frame(training.framing),
     )
 
 
-def _train(
-    context: RunContext,
-    row: Generation,
-    parent: CheckpointRef,
-    mix: MixSpec | None,
-    seed: int,
-    mark: dict[str, Any] | None = None,
-) -> Finished:
-    """Train a successor of `parent` on the mix, if there is one, and then on the skills set.
-
-    Its row is given the mark.
-    """
-    settings = context.experiment
-    skills = context.skills
-    if settings.skills.source == "once" and mix is not None:
-        skills = None
-    real = mix is not None and mix.real_floor > 0
+def _train(context: RunContext, row: Generation, lessons: _Lessons, seed: int) -> Finished:
+    """Train a successor on the mix, if there is one, and then on the skills set."""
+    settings, mix = lessons.experiment, lessons.mix
+    training, skills = settings.training, lessons.skills
+    real = mix is not None and (mix.real_floor > 0 or mix.real_before > 0)
     # A generation 0 that is trained here begins from random weights, whatever its successors do.
-    first = mix is not None and mix.checkpoint == context.admitted
-    trains_first = settings.training.generation_0 == "trained"
-    reinitialise = mix is not None and (
-        settings.training.init == "scratch" or (first and trains_first)
-    )
+    first = lessons.parent == context.admitted and training.generation_0 == "trained"
+    reinitialise = mix is not None and (training.init == "scratch" or first)
     inputs: dict[str, Any] = {
-        "checkpoint": parent.id,
+        "checkpoint": lessons.parent.id,
         "corpus": mix.corpus.id if mix else None,
         "corpus0": mix.corpus0.id if mix and real else None,
         "earlier": [each.id for each in mix.earlier] if mix else [],
@@ -137,108 +201,32 @@ def _train(
         "prompts": context.prompt_file.digest,
         "seed": seed,
     }
-    if mix is not None and settings.mix.mode != "replace":
-        # They follow from the generation, which is no setting.
-        inputs["shares"] = {pool.name: pool.tokens for pool in mix.pools}
-    if reinitialise and settings.training.init != "scratch":
+    if mix is not None:
+        inputs |= _said_of(mix, settings)
+    if reinitialise and training.init != "scratch":
         inputs["reinitialise"] = True
-    recipe = Recipe("train", stage_settings(settings, "train"), inputs)
-    out = context.stage_folder(recipe.id)
-
-    def work(stage: Stage) -> Finished:
-        # Imported here: a run that reuses everything does not wait for torch.
-        from workers.training import TrainSpec, train
-
-        spec = TrainSpec(
-            parent=parent,
-            reinitialise=reinitialise,
-            mix=replace(mix, out=str(out / "mix")) if mix else None,
-            skills=skills,
-            prompt_file=context.prompt_file,
-            principles=context.principles,
-            training=settings.training,
-            seed=seed,
-            home=str(context.home),
-            store=context.store,
-            wait_s=settings.engine.wait_s,
-        )
-        made = remotely(context, train, spec, workers=settings.training.workers)
-        # What it was before post-training: generation 0 was the configured model itself.
-        before = made.corpus_stage if mix else parent
-        meta = {
-            "checkpoint": [made.checkpoint.id, made.checkpoint.uri],
-            "corpus_stage": before and [before.id, before.uri],
-            "mix": asdict(made.mix) if made.mix else None,
-            "losses": made.losses,
-            "tokens_seen": made.tokens_seen,
-            "steps": made.steps,
-            "tokens_per_s": made.tokens_per_s,
-        }
-        said = f"{made.tokens_seen:,} tokens, {made.tokens_per_s:,.0f}/s"
-        context.reporter.step(f"  model {made.checkpoint.id[:12]}: {said}")
-        spent = StageCosts(seconds=made.seconds, documents=made.mix.documents if made.mix else None)
-        # Asked before the write: on a cluster the nodes say it, and a run that joins them writes.
-        numerics = _numerics_of_training(context)
-        record = partial(_record_checkpoints, context, recipe, made, numerics, mark)
-        return Finished(made.checkpoint.id, made.checkpoint.uri, meta, spent, record)
-
-    def whole(output: Finished) -> bool:
-        between = output.meta["corpus_stage"]
-        uris = (output.uri, *(between[1:] if between else ()))
-        return all(_is_whole(context, context.located(uri)) for uri in uris)
-
-    return perform(context, row, recipe, work, whole, lambda: _numerics_of_training(context))
+    plan = TrainingPlan(
+        recipe=Recipe("train", stage_settings(settings, "train"), inputs),
+        parent=lessons.parent,
+        training=training,
+        seed=seed,
+        mix=mix,
+        skills=skills,
+        reinitialise=reinitialise,
+        first=lessons.first,
+        mark=lessons.mark,
+    )
+    return train_stage(context, row, plan)
 
 
-def _numerics_of_training(context: RunContext) -> dict[str, Any]:
-    settings = context.experiment.training
-    return numerics_class(context, settings.threads, settings.workers)
-
-
-def _trained(context: RunContext, done: Finished) -> CheckpointRef:
-    identity, uri = done.meta["checkpoint"]
-    return CheckpointRef(identity, context.located(uri))
-
-
-def _is_whole(context: RunContext, uri: str) -> bool:
-    """Whether a recorded checkpoint still stands, unaltered where it is on this node."""
-    if not context.store.folder_stands(uri):
-        return False
-    try:
-        if Path(uri).exists():
-            open_checkpoint(uri)
-    except InputProblem:
-        return False
-    return True
-
-
-def _record_checkpoints(
-    context: RunContext,
-    recipe: Recipe,
-    made: Any,
-    numerics: dict[str, Any],
-    mark: dict[str, Any] | None,
-    session: Session,
-) -> None:
-    """Record the trained model and, where its training had two stages, the one between them."""
-    parent = find_checkpoint(session, recipe.inputs["checkpoint"])
-    mixed = (recipe.inputs["corpus0"], *recipe.inputs["earlier"])
-    read = (("trained_on", recipe.inputs["corpus"]), *(("mixed_from", each) for each in mixed))
-    for each in (made.corpus_stage, made.checkpoint):
-        if each is None:
-            continue
-        row = add_checkpoint(
-            session,
-            each.id,
-            uri=each.uri,
-            parent=parent,
-            recipe_id=recipe.id,
-            tokens_seen=made.tokens_seen if each is made.checkpoint else None,
-            numerics_class=numerics,
-            run=context.run,
-            meta=mark,
-        )
-        for relation, digest in read:
-            corpus = find_corpus_version(session, digest) if digest else None
-            if corpus is not None:
-                derive(session, row, relation, corpus)
+def _said_of(mix: MixSpec, settings: Experiment) -> dict[str, Any]:
+    """What of a mix stands in no setting and no digest, where it is not as ever."""
+    said: dict[str, Any] = {}
+    if settings.mix.mode != "replace":
+        # They follow from the generation.
+        said["shares"] = {pool.name: pool.tokens for pool in mix.pools}
+    if mix.order != "mixed":
+        said["told_by"] = mix.told_by
+    if mix.frame is not None:
+        said["frame"] = mix.frame
+    return said

@@ -11,7 +11,7 @@ from prefect.cache_policies import NO_CACHE
 
 from configs.arms import Arm as ArmName
 from db.models import Stage
-from flows import evaluating, sharding, succession
+from flows import anchoring, evaluating, relearning, sharding, succession
 from flows.context import ArmState, current
 from workers.interrupting import stop_if_asked
 from workers.jobs import Job
@@ -89,12 +89,15 @@ def make_model(arm: ArmName, seed: int, index: int, excluded: frozenset[str]) ->
 def evaluate_model(arm: ArmName, seed: int, index: int) -> None:
     """Evaluate an arm's model of this generation."""
     evaluating.evaluate_model(current(), _arm(arm, seed), index)
+    relearning.relearn(current(), _arm(arm, seed), index)
 
 
 @task(task_run_name="census {arm} {index}", **TASK)
 def evaluate_corpus(arm: ArmName, seed: int, index: int) -> None:
     """Evaluate an arm's corpus of this generation."""
     evaluating.evaluate_corpus(current(), _arm(arm, seed), index)
+    if anchoring.asked(current()):
+        anchoring.score_corpus(current(), _arm(arm, seed), index)
 
 
 def _arm(name: ArmName, seed: int) -> ArmState:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,8 @@ import pyarrow as pa
 from configs.experiment import Acceptance
 from configs.principles import Principles
 from configs.prompts import PromptFile
-from workers.acceptance import Rules, refused_for_scores, refused_for_text, similarity
+from workers.acceptance import Rules, refused_for_scores
+from workers.candidates import DRAWN, Candidate, judge, take
 from workers.corpora.store import CorpusRef
 from workers.engines.interface import Engine, EngineSpec
 from workers.prompts import Prompts
@@ -94,8 +95,8 @@ class Job(Protocol):
 
 
 @dataclass(frozen=True)
-class _Asking:
-    """What rating and revising share: a corpus, an engine and its prompts."""
+class Asking:
+    """What jobs that ask a model share: a corpus, an engine and its prompts."""
 
     corpus: CorpusRef
     out: str
@@ -137,7 +138,7 @@ class _Asking:
 
 
 @dataclass(frozen=True)
-class RateJob(_Asking):
+class RateJob(Asking):
     """Rates every document on every principle."""
 
     def run(self, engine: Engine | None, part: Part) -> pa.Table:
@@ -170,7 +171,7 @@ class RateJob(_Asking):
 
 
 @dataclass(frozen=True)
-class ReviseJob(_Asking):
+class ReviseJob(Asking):
     """Decides what becomes of each document, and proposes a revision where that is called for."""
 
     ratings: str
@@ -185,6 +186,10 @@ class ReviseJob(_Asking):
     seed: int
     aim: Aim = "revise"
     """What documents are written anew for, where `mode` asks the model."""
+    candidates: int = 1
+    """Proposals drawn for each document."""
+    quantile: float = 1.0
+    """Which of those that pass is taken, by rating; 1 is the best."""
 
     ASKING_MODES: ClassVar[tuple[str, ...]] = ("edits", "rewrite")
 
@@ -200,9 +205,11 @@ class ReviseJob(_Asking):
                 requests.append(outcome)
             else:
                 rows[document.doc_id] = outcome
+        drawn: Mapping[str, Sequence[Candidate]] = {}
         if requests and engine is not None:
-            rows |= self._revise(engine, requests, scores)
-        return to_table([rows[document.doc_id] for document in documents], REVISIONS)
+            drawn = self._candidates(engine, requests, scores)
+            rows |= {r.doc_id: self._chosen(r, scores[r.doc_id], drawn[r.doc_id]) for r in requests}
+        return self._table([rows[document.doc_id] for document in documents], drawn)
 
     def give_up(self, part: Part, why: str) -> pa.Table:
         """Quarantine the part's documents."""
@@ -210,7 +217,7 @@ class ReviseJob(_Asking):
             _row(document.doc_id, document.text_sha256, action="quarantine", reason=why)
             for document in self.documents(part)
         ]
-        return to_table(rows, REVISIONS)
+        return self._table(rows, {})
 
     def _ratings(self, part: Part) -> dict[str, list[Rating]]:
         found: dict[str, list[Rating]] = {}
@@ -248,11 +255,28 @@ class ReviseJob(_Asking):
         """Whether a document falls short; of inverted principles, where it does well."""
         return (1.0 - score if self.aim == "invert" else score) < self.threshold
 
-    def _revise(
+    def _candidates(
         self, engine: Engine, requests: list[Request], ratings: dict[str, list[Rating]]
-    ) -> dict[str, Revision]:
+    ) -> dict[str, Sequence[Candidate]]:
+        """Draw every document's candidates, one for each at a time, and have them judged."""
+        before = [{r.principle: r.score for r in ratings[each.doc_id]} for each in requests]
+        rules = Rules.build(self.acceptance, self.prompts)
+        drawn = [
+            judge(
+                requests,
+                self._propose(engine, requests, number),
+                before,
+                lambda texts: self.scores(engine, texts),
+                rules,
+                self.aim,
+            )
+            for number in range(self.candidates)
+        ]
+        return {r.doc_id: each for r, each in zip(requests, zip(*drawn, strict=True), strict=True)}
+
+    def _propose(self, engine: Engine, requests: list[Request], number: int) -> list[Proposal]:
         spec = self.spec
-        proposals = propose(
+        return propose(
             engine,
             self.prompts,
             requests,
@@ -261,64 +285,45 @@ class ReviseJob(_Asking):
             max_tokens=self.max_tokens,
             temperature=self.temperature,
             max_length=spec.max_length if spec else 0,
-            seeds={r.doc_id: _sampling_seed(self.seed, r.doc_id) for r in requests},
+            seeds={r.doc_id: _sampling_seed(self.seed, r.doc_id, number) for r in requests},
         )
-        rules = Rules.build(self.acceptance, self.prompts)
-        rows: dict[str, Revision] = {}
-        passed: list[Request] = []
-        for request, proposal in zip(requests, proposals, strict=True):
-            before = {r.principle: r.score for r in ratings[request.doc_id]}
-            row = self._judge_text(request, proposal, lowest(before), rules)
-            rows[request.doc_id] = row
-            if row.action == "revise":
-                passed.append(request)
-        self._rate_again(engine, passed, rows, ratings)
-        return rows
 
-    def _judge_text(
-        self, request: Request, proposal: Proposal, score: float | None, rules: Rules
+    def _chosen(
+        self, request: Request, ratings: list[Rating], candidates: Sequence[Candidate]
     ) -> Revision:
+        """The row of a document whose candidates are judged; it took the tokens of all."""
+        taken = take(candidates, self.quantile, self.aim)
         row = _row(
             request.doc_id,
             text_digest(request.text),
+            action="keep" if taken.refused else "revise",
+            reason=taken.refused or "accepted",
             principles=request.principles,
-            score_before=score,
-            tokens_in=proposal.tokens_in,
-            tokens_out=proposal.tokens_out,
+            score_before=lowest({rating.principle: rating.score for rating in ratings}),
+            tokens_in=sum(each.proposal.tokens_in for each in candidates),
+            tokens_out=sum(each.proposal.tokens_out for each in candidates),
         )
-        if proposal.text is None or proposal.outcome != "proposed":
-            reasons = {"nothing": "the reviser changed nothing"}
-            why = reasons.get(proposal.outcome, f"reply {proposal.outcome}")
-            return replace(row, reason=why)
-        row = replace(
+        return replace(
             row,
-            text=proposal.text,
-            after_sha256=text_digest(proposal.text),
-            similarity=similarity(request.text, proposal.text),
+            text=taken.text,
+            after_sha256=None if taken.text is None else text_digest(taken.text),
+            similarity=taken.similarity,
+            score_after=taken.score,
         )
-        refused = refused_for_text(request.text, proposal.text, rules)
-        return replace(row, action="keep" if refused else "revise", reason=refused or "accepted")
 
-    def _rate_again(
-        self,
-        engine: Engine,
-        passed: list[Request],
-        rows: dict[str, Revision],
-        ratings: dict[str, list[Rating]],
-    ) -> None:
-        """Let the self-rater judge the proposals, and note its verdicts in `rows`."""
-        after = self.scores(engine, [rows[request.doc_id].text or "" for request in passed])
-        for request, scores in zip(passed, after, strict=True):
-            before = {rating.principle: rating.score for rating in ratings[request.doc_id]}
-            refused = refused_for_scores(
-                "self-rater", before, scores, request.principles, self.acceptance, self.aim
-            )
-            row = replace(rows[request.doc_id], score_after=lowest(scores))
-            rows[request.doc_id] = replace(row, action="keep", reason=refused) if refused else row
+    def _table(
+        self, rows: Sequence[Revision], drawn: Mapping[str, Sequence[Candidate]]
+    ) -> pa.Table:
+        """The decisions; where there was a choice, with all that there was to choose from."""
+        table = to_table(rows, REVISIONS)
+        if self.candidates == 1:
+            return table
+        found = [[each.as_row() for each in drawn.get(row.doc_id, ())] for row in rows]
+        return table.append_column(DRAWN, pa.array(found, type=DRAWN.type))
 
 
 @dataclass(frozen=True)
-class AcceptJob(_Asking):
+class AcceptJob(Asking):
     """Lets the acceptance rater judge the revisions that the self-rater let pass."""
 
     revisions: str
@@ -384,6 +389,8 @@ def _row(
     )
 
 
-def _sampling_seed(seed: int, doc_id: str) -> int:
-    """A seed of its own for each document, so that batches and shards do not matter."""
-    return int(text_digest(f"{seed}|{doc_id}")[:8], 16) & 0x7FFFFFFF
+def _sampling_seed(seed: int, doc_id: str, number: int) -> int:
+    """A seed of its own for each document and candidate: batches and shards do not matter."""
+    # The first one's is what it was before there were others.
+    what = f"{seed}|{doc_id}|{number}" if number else f"{seed}|{doc_id}"
+    return int(text_digest(what)[:8], 16) & 0x7FFFFFFF

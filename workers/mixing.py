@@ -14,15 +14,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from configs.fingerprint import digest_of
-from configs.principles import Principles
-from configs.prompts import PromptFile
-from workers.checkpoints import CheckpointRef, load_tokenizer
-from workers.corpora.store import CorpusRef
-from workers.problems import InputProblem, WorkProblem
-from workers.prompts import Prompts
+from workers.mix_drawing import MixRow, drawn_in_order
+from workers.mix_specs import MixSpec, pool_name
+from workers.problems import InputProblem
 from workers.records import from_table, to_table
-from workers.shuffling import order_key, shuffled
+from workers.shuffling import order_key
 from workers.storage import (
     MANIFEST,
     file_digest,
@@ -47,93 +43,6 @@ MIX_ROWS = pa.schema(
 )
 
 
-@dataclass(frozen=True)
-class MixSpec:
-    """What a mix is made of."""
-
-    corpus: CorpusRef
-    """Corpus n+1, treated by the arm."""
-    corpus0: CorpusRef
-    """Corpus 0, whose untouched documents fill the real floor."""
-    excluded: frozenset[str]
-    """Ids of quarantined documents, which leave every arm."""
-    tokens: int
-    """Number of tokens, exactly."""
-    real_floor: float
-    """Share of the tokens that come from corpus 0."""
-    window: int
-    """Longest row, in tokens; a longer document is cut into consecutive rows."""
-    seed: int
-    checkpoint: CheckpointRef
-    """Whose tokenizer makes the tokens."""
-    prompt_file: PromptFile
-    principles: Principles
-    out: str
-    """Folder to make. A whole mix of the same that stands there is taken, any other replaced."""
-    earlier: tuple[CorpusRef, ...] = ()
-    """Corpora between corpus 0 and the newest, the latest first, where they are accumulated."""
-
-    @property
-    def digest(self) -> str:
-        """What tells mixes of other content apart; where they stand does not."""
-        made_of = (self.corpus, self.corpus0, self.checkpoint, *self.earlier)
-        texts = (self.prompt_file.digest, self.principles.digest)
-        numbers = (self.tokens, self.real_floor, self.window, self.seed)
-        return digest_of(
-            [[each.id for each in made_of], sorted(self.excluded), list(texts), list(numbers)]
-        )
-
-    @property
-    def pools(self) -> list[Pool]:
-        """Where the tokens come from; their shares add up to `tokens`."""
-        real = round(self.real_floor * self.tokens)
-        rest = (self.corpus, *self.earlier)
-        # Each begins where the one before it ended, so that no token is lost to rounding.
-        bounds = [real + (self.tokens - real) * i // len(rest) for i in range(len(rest) + 1)]
-        found = [Pool(self.corpus0, True, 0, real)]
-        for back, corpus in enumerate(rest):
-            found.append(Pool(corpus, False, back, bounds[back + 1] - bounds[back]))
-        return [pool for pool in found if pool.tokens]
-
-
-@dataclass(frozen=True, slots=True)
-class Pool:
-    """A corpus with the number of tokens that a mix draws from it."""
-
-    corpus: CorpusRef
-    real: bool
-    """Whether it is corpus 0, as it was."""
-    back: int
-    """How many corpora it is behind the newest; 0 for corpus 0."""
-    tokens: int
-
-    @property
-    def name(self) -> str:
-        """What tells the pools of a mix apart."""
-        return pool_name(self.real, self.back)
-
-
-def pool_name(real: bool, back: int) -> str:
-    """Name of the pool that a row was drawn from."""
-    if real:
-        return "real"
-    return f"corpus-{back}" if back else "corpus"
-
-
-@dataclass(frozen=True, slots=True)
-class MixRow:
-    """A document, or a part of a long one, as training shows it."""
-
-    doc_id: str
-    real: bool
-    """Whether it came from corpus 0 as it was."""
-    back: int
-    """How many corpora behind the newest it comes from; 0 for the newest, and for corpus 0."""
-    epoch: int
-    """How many times its pool has been used up before."""
-    input_ids: tuple[int, ...]
-
-
 @dataclass(frozen=True, slots=True)
 class MixRef:
     """A mix on disk."""
@@ -148,6 +57,8 @@ class MixRef:
     """Tokens of distinct texts."""
     epochs: float
     """Tokens over unique tokens."""
+    late_tokens: int = 0
+    """Tokens after those of corpus 0 that come before all the rest; 0 where none do."""
 
 
 def build_mix(spec: MixSpec, progress: Progress) -> MixRef:
@@ -157,7 +68,8 @@ def build_mix(spec: MixSpec, progress: Progress) -> MixRef:
     corpus and the earlier ones, each in freshly shuffled epochs until its share is spent, the last
     document cut to fit. They are interleaved in proportion. Within each, arms of one seed see the
     same documents in the same order, whatever their texts are; texts of other lengths move only
-    where an epoch ends.
+    where an epoch ends. What comes before (`real_before`) is drawn apart, and an `order` moves the
+    same rows.
 
     Raises:
         WorkProblem: nothing is left to draw from, or the disk is full.
@@ -177,14 +89,15 @@ def build_mix(spec: MixSpec, progress: Progress) -> MixRef:
             progress("mix", tally.tokens, spec.tokens, {})
 
         with tempfile.TemporaryDirectory(prefix="spill-", dir=fresh) as spill:
-            for row, text_sha256 in _interleaved(spec, Path(spill)):
+            for row, text_sha256 in drawn_in_order(spec, Path(spill)):
                 rows.append(row)
                 tally.add(row, text_sha256)
                 if len(rows) == SHARD_ROWS:
                     write()
             if rows:
                 write()
-        about = {**tally.figures(), "made_of": spec.digest}
+        late = tally.tokens - spec.real_before if spec.real_before else 0
+        about = {**tally.figures(), "late_tokens": late, "made_of": spec.digest}
         write_json(fresh / MANIFEST, {**about, "shards": list(shards), "files": shards})
         if not _stands(spec):
             shutil.rmtree(out, ignore_errors=True)
@@ -210,8 +123,10 @@ def open_mix(uri: str | Path) -> MixRef:
         InputProblem: there is no finished mix.
     """
     manifest = _manifest(Path(uri))
-    names = ("digest", "documents", "tokens", "unique_tokens", "epochs")
-    return MixRef(str(Path(uri).resolve()), **{name: manifest[name] for name in names})
+    names = ("digest", "documents", "tokens", "unique_tokens", "epochs", "late_tokens")
+    # Mixes that were made before anything entered late do not say how much did.
+    told = {"late_tokens": 0, **manifest}
+    return MixRef(str(Path(uri).resolve()), **{name: told[name] for name in names})
 
 
 def iterate_mix(mix: MixRef) -> Iterator[MixRow]:
@@ -247,53 +162,6 @@ def _manifest(folder: Path) -> dict[str, Any]:
             "again: it makes what is missing."
         )
     return read_json(folder / MANIFEST)
-
-
-def _interleaved(spec: MixSpec, spill: Path) -> Iterator[tuple[MixRow, str]]:
-    """Rows of both pools with their texts' hashes; the pool that lags behind its share is next."""
-    pools = {pool.name: pool for pool in spec.pools}
-    places = {name: place for place, name in enumerate(pools)}
-    draws = {name: _drawn(spec, pool, spill) for name, pool in pools.items()}
-    spent = dict.fromkeys(pools, 0)
-    while draws:
-        name = min(draws, key=lambda each: (spent[each] / pools[each].tokens, places[each]))
-        drawn = next(draws[name], None)
-        if drawn is None:
-            del draws[name]
-            continue
-        rows, text_sha256 = drawn
-        for row in rows:
-            spent[name] += len(row.input_ids)
-            yield row, text_sha256
-
-
-def _drawn(spec: MixSpec, pool: Pool, spill: Path) -> Iterator[tuple[list[MixRow], str]]:
-    """Documents of one pool as rows, as many tokens as are its share."""
-    prompts = Prompts(spec.prompt_file, spec.principles, load_tokenizer(spec.checkpoint))
-    left, epoch = pool.tokens, 0
-    while left:
-        before = left
-        # The pools are shuffled apart: else the few documents of a small real share would be the
-        # first ones of the corpus too, and seen twice as often as the rest.
-        salt = f"{spec.seed}|{pool.name}|{epoch}"
-        for document in shuffled(pool.corpus, salt, spec.excluded, spill):
-            ids = prompts.document(document.text)[:left]
-            pieces = [ids[at : at + spec.window] for at in range(0, len(ids), spec.window)]
-            left -= len(ids)
-            rows = [
-                MixRow(document.doc_id, pool.real, pool.back, epoch, tuple(piece))
-                for piece in pieces
-            ]
-            yield rows, document.text_sha256
-            if not left:
-                return
-        if left == before:
-            raise WorkProblem(
-                f"nothing is left to train on: all {pool.corpus.documents} documents of the "
-                f"{'original ' if pool.real else ''}corpus are quarantined. Finished stages are "
-                "kept; look at the engine with `palimpsest doctor`, then fork the experiment."
-            )
-        epoch += 1
 
 
 @dataclass

@@ -16,20 +16,29 @@ import torch
 from torch.nn.functional import cross_entropy
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
+from torch.utils import deterministic
 from torch.utils.data import IterableDataset
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from configs.experiment import Stage, Training
+from configs.experiment import Training
+from configs.stages import Stage
 from workers.packing import IGNORED, Batch, Row, passes, passes_of, split_steps, steps_of
 from workers.problems import WorkProblem
 
 BETAS = (0.9, 0.95)
 LAST_RATE = 0.1
-"""The learning rate ends at this share of its peak."""
 REPORTS = 20
 """Times that a stage's loss is looked at."""
 LAST_REPORTS = 5
 """So many of them make up its last loss."""
+STAGE_FIELDS = {
+    "corpus": "training.corpus",
+    "fine_tune": "training.fine_tune",
+    "skills": "training.skills",
+    "persistence": "evaluation.persistence",
+    "relearning": "evaluation.relearning",
+}
+"""Where each stage is set."""
 Progress = Callable[[str, int, int, dict[str, Any]], None]
 
 
@@ -38,11 +47,13 @@ class StagePlan:
     """One stage: its settings, and the rows that it reads."""
 
     name: str
-    """`corpus` or `skills`."""
+    """One of STAGE_FIELDS."""
     settings: Stage
     tokens: int
-    """Tokens of all rows together."""
+    """Tokens of all rows together, without their frames."""
     rows: Callable[[], Iterator[Row]]
+    last_rate: float = LAST_RATE
+    """The learning rate ends at this share of its peak."""
 
     @property
     def steps(self) -> int:
@@ -56,27 +67,46 @@ def settled(threads: int) -> Iterator[None]:
     # Read by cuBLAS when it starts; without it, some of its sums have no fixed order.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    # torch adds the attribute when the module is imported, where no type checker sees it.
+    memory: Any = deterministic
+    filling = memory.fill_uninitialized_memory
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
+    # It fills memory that nothing reads before it is written, for 3 to 8% of the time.
+    memory.fill_uninitialized_memory = False
     try:
         yield
     finally:
         torch.set_num_threads(before[0])
         torch.use_deterministic_algorithms(before[1])
+        memory.fill_uninitialized_memory = filling
 
 
 def run_stage(
-    model: Any, plan: StagePlan, training: Training, seed: int, progress: Progress
+    model: Any,
+    plan: StagePlan,
+    training: Training,
+    seed: int,
+    progress: Progress,
+    look: Callable[[int], None] | None = None,
 ) -> float:
     """Train a model in place and return the mean loss over its last quarter of steps, about.
 
     In each of `training.workers` processes of one process group, the same is called: each takes its
     share of every step's passes, and all end with the same weights.
 
+    Args:
+        model: trained in place.
+        plan: the stage.
+        training: what is the same in every stage.
+        seed: of what the trainer draws.
+        progress: called with how far it is.
+        look: called after each step with its number, to look at the model and leave it as it is.
+
     Raises:
         WorkProblem: the loss or a weight is no number, or the GPU's memory is too small.
     """
-    watcher = _Watcher(plan, progress)
+    watcher = _Watcher(plan, progress, look)
     use_cache = model.config.use_cache
     with tempfile.TemporaryDirectory(prefix="palimpsest-train-") as folder:
         trainer = (_RowTrainer if plan.settings.loss == "rows" else Trainer)(
@@ -145,7 +175,7 @@ def _optimisers(model: Any, plan: StagePlan, training: Training) -> tuple[AdamW,
 
     def share_of_peak(step: int) -> float:
         fallen = max(0, step - warmup) / max(1, steps - warmup)
-        return min((step + 1) / max(1, warmup), 1.0) * (1.0 - (1.0 - LAST_RATE) * fallen)
+        return min((step + 1) / max(1, warmup), 1.0) * (1.0 - (1.0 - plan.last_rate) * fallen)
 
     return optimiser, LambdaLR(optimiser, share_of_peak)
 
@@ -206,8 +236,11 @@ def _only(batches: list[Batch]) -> Batch:
 class _Watcher(TrainerCallback):
     """Passes progress on, and stops when the loss is no number."""
 
-    def __init__(self, plan: StagePlan, progress: Progress) -> None:
+    def __init__(
+        self, plan: StagePlan, progress: Progress, look: Callable[[int], None] | None
+    ) -> None:
         self._losses: list[float] = []
+        self._look = look
         self._plan = plan
         self._progress = progress
         self._began = time.monotonic()
@@ -224,6 +257,8 @@ class _Watcher(TrainerCallback):
         if self._losses:
             figures["loss"] = self._losses[-1]
         self._progress(f"train {self._plan.name}", done, self._plan.tokens, figures)
+        if self._look is not None:
+            self._look(state.global_step)
 
     def on_log(
         self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any
@@ -238,6 +273,6 @@ class _Watcher(TrainerCallback):
 def _diverged(plan: StagePlan) -> WorkProblem:
     return WorkProblem(
         f"training, {plan.name} stage: the loss is no longer a number, so that the model is lost. "
-        f"Lower training.{plan.name}.learning_rate ({plan.settings.learning_rate}) or raise its "
-        "warmup_steps, then fork the experiment. Finished stages are kept."
+        f"Lower {STAGE_FIELDS[plan.name]}.learning_rate ({plan.settings.learning_rate}) or raise "
+        "its warmup_steps, then fork the experiment. Finished stages are kept."
     )

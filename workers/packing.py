@@ -25,6 +25,13 @@ class Row:
     input_ids: Sequence[int]
     labels: Sequence[int]
     """The token itself where it is to be predicted, else IGNORED; the first never is."""
+    context: int = 0
+    """So many of the tokens are a frame's, and count in no budget."""
+
+    @property
+    def counted(self) -> int:
+        """Number of tokens that a stage's budget and steps are counted in."""
+        return len(self.input_ids) - self.context
 
 
 def whole_row(ids: Sequence[int]) -> Row:
@@ -32,9 +39,48 @@ def whole_row(ids: Sequence[int]) -> Row:
     return Row(ids, [IGNORED, *ids[1:]])
 
 
+def framed_row(ids: Sequence[int], frame: Sequence[int], begin: int | None) -> Row:
+    """A row of the corpus stage behind a frame, of which the same is learned as without it.
+
+    Args:
+        ids: tokens of a document, or of a part of one.
+        frame: tokens of the frame; they count in no budget.
+        begin: the token that begins a text, which stays in front; None where there is none.
+    """
+    if not frame:
+        return whole_row(ids)
+    front = 1 if ids[0] == begin else 0
+    shown = [*ids[:front], *frame, *ids[front:]]
+    labels = [*[IGNORED] * (len(frame) + 1), *ids[1:]]
+    return Row(shown, labels, context=len(frame))
+
+
 def reply_row(prompt: Sequence[int], reply: Sequence[int]) -> Row:
     """A row of which the reply alone is learned."""
     return Row([*prompt, *reply], [IGNORED] * len(prompt) + list(reply))
+
+
+def lengthened(rows: Sequence[Row], tokens: int, window: int) -> list[Row]:
+    """The rows, the last of them longer, so that they are `tokens` long together.
+
+    What is added comes after a row's end and is not learned, so that nothing of it reaches a
+    gradient: attention never looks ahead.
+
+    Args:
+        rows: at most `tokens` long together.
+        tokens: how long they are to be; less, if every row is as long as the window.
+        window: longest row.
+    """
+    made = list(rows)
+    left = tokens - sum(len(row.input_ids) for row in rows)
+    for i in reversed(range(len(made))):
+        ids, labels = list(made[i].input_ids), list(made[i].labels)
+        more = min(left, window - len(ids))
+        made[i] = Row(ids + ids[-1:] * more, labels + [IGNORED] * more)
+        left -= more
+        if not left:
+            break
+    return made
 
 
 def steps_of(tokens: int, step_tokens: int) -> int:
@@ -56,9 +102,9 @@ def split_steps(rows: Iterable[Row], step_tokens: int) -> Iterator[list[Row]]:
     held: list[Row] = []
     step = read = 0
     for row in rows:
-        if len(row.input_ids) > step_tokens:
+        if row.counted > step_tokens:
             raise ValueError("a row is longer than a step")
-        read += len(row.input_ids)
+        read += row.counted
         if (read - 1) // step_tokens > step:
             yield held
             held, step = [], step + 1
@@ -111,7 +157,8 @@ def batch_of(windows: Sequence[Sequence[Row]], rows_a_step: int | None = None) -
             ids[i, at:end] = torch.as_tensor(row.input_ids)
             labels[i, at:end] = torch.as_tensor(row.labels)
             positions[i, at:end] = torch.arange(end - at)
-            weights[i, at:end] = 1 / max(1, sum(label != IGNORED for label in row.labels))
+            if rows_a_step is not None:
+                weights[i, at:end] = 1 / max(1, sum(label != IGNORED for label in row.labels))
             at = end
         positions[i, at:] = torch.arange(width - at)
     batch = {"input_ids": ids, "labels": labels, "position_ids": positions}

@@ -109,7 +109,9 @@ class MetricRow:
     unscored: int = 0
     task_version: str = "1"
     variant: str = ""
-    """Empty for the finished model, `corpus_stage` for its state before post-training."""
+    """Empty for the finished model, `corpus_stage` for its state before post-training,
+    `persistence` for its state after a training on unrelated texts, and `step_N` for a copy of it
+    after N steps of relearning."""
 
 
 DOCUMENTS = pa.schema(

@@ -31,6 +31,8 @@ class Proposal:
     text: str | None = None
     tokens_in: int = 0
     tokens_out: int = 0
+    reply: str | None = None
+    """What the reviser wrote, where it could be read."""
 
 
 class EditError(ValueError):
@@ -114,10 +116,13 @@ def _read(prompts: Prompts, text: str, reply: Reply, mode: str, tokens_in: int) 
     # Special tokens are kept in the text, so that the acceptance test sees and refuses them.
     said = prompts.tokenizer.decode(reply.token_ids, skip_special_tokens=False).strip()
     if said.lower().rstrip(".") == prompts.file.nothing:
-        return Proposal("nothing", None, tokens_in, tokens_out)
+        return Proposal("nothing", None, tokens_in, tokens_out, prompts.file.nothing)
+    revised = said
     if mode == "edits":
         try:
-            said = apply_edits(text, said, prompts.file.number)
+            revised = apply_edits(text, said, prompts.file.number)
         except EditError:
             return Proposal("unparsed", None, tokens_in, tokens_out)
-    return Proposal("nothing" if said == text else "proposed", said, tokens_in, tokens_out)
+    if revised == text:
+        return Proposal("nothing", revised, tokens_in, tokens_out, prompts.file.nothing)
+    return Proposal("proposed", revised, tokens_in, tokens_out, said)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,10 @@ class SkillsSet:
     exemplars: tuple[Exemplar, ...]
     digest: str
     """Hash of everything in the set; part of identity."""
+    labelled_by: str | None = None
+    """Checkpoint id of the model that answered it; None where the set's author did."""
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """Exemplars that the model gave no usable answer to, by task and reason."""
 
 
 @dataclass(frozen=True, slots=True)

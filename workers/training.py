@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,19 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, set_seed
 
-from configs.experiment import Stage, Training
+from configs.experiment import Training
 from configs.principles import Principles
 from configs.prompts import PromptFile
+from configs.stages import Stage
 from workers.checkpoints import CheckpointRef, load_model, load_tokenizer, publish_model
-from workers.mixing import MixRef, MixSpec, build_mix, iterate_mix
-from workers.optimising import StagePlan, run_stage, settled
-from workers.packing import Row, check_packing, check_step, reply_row, whole_row
+from workers.framing import frame_ids
+from workers.mix_specs import MixSpec
+from workers.mixing import MixRef, build_mix, iterate_mix
+from workers.optimising import STAGE_FIELDS, StagePlan, run_stage, settled
+from workers.packing import Row, check_packing, check_step, framed_row, lengthened, reply_row
 from workers.problems import InputProblem
 from workers.prompts import Prompts
+from workers.replay import interleaved, replayed
 from workers.sharing import MOUNTED, SharedStore
 from workers.shuffling import order_key
 from workers.skills import SkillsSet, unusable_rows
@@ -49,6 +53,9 @@ class TrainSpec:
     """What is read is fetched from it, and what is made is published there."""
     wait_s: float = 1800.0
     """Seconds for the processes of `training.workers` to find room."""
+    first: str = "corpus"
+    """Name of the first stage, whose settings are `training.corpus`: `corpus`, `fine_tune` or
+    `persistence`."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +116,8 @@ def fit(
     _check(spec, model)
     lessons = _lessons(spec, prompts)
     mix = mix_of()
-    plans = list(_plans(spec, mix, lessons))
+    shown = _shown(spec, prompts)
+    plans = list(_plans(spec, mix, lessons, shown))
     about = {"parent": spec.parent.id, "mix": mix and mix.digest, "seed": spec.seed}
     began = time.monotonic()
     losses: dict[str, float] = {}
@@ -177,7 +185,8 @@ def _check(spec: TrainSpec, model: Any) -> None:
     for field, wanted in (("corpus", spec.mix), ("skills", spec.skills)):
         if wanted is not None:
             stage: Stage = getattr(settings, field)
-            check_step(settings.window, stage.batch_tokens, f"training.{field}", longest)
+            name = STAGE_FIELDS[spec.first if field == "corpus" else field]
+            check_step(settings.window, stage.batch_tokens, name, longest)
     if spec.mix is not None and spec.mix.window != settings.window:
         raise ValueError("the mix was planned for another window")
     if spec.mix is None and spec.skills is None:
@@ -190,21 +199,39 @@ def _check(spec: TrainSpec, model: Any) -> None:
     check_packing(model)
 
 
-def _plans(spec: TrainSpec, mix: MixRef | None, lessons: list[Row]) -> Iterator[StagePlan]:
+def _shown(spec: TrainSpec, prompts: Prompts) -> Callable[[Sequence[int]], Row]:
+    """Makes rows of a mix's tokens, behind the frame if there is one."""
+    frame = frame_ids(prompts, spec.mix.frame if spec.mix else None, spec.training.window)
+    begin = prompts.tokenizer.bos_token_id
+    return lambda ids: framed_row(ids, frame, begin)
+
+
+def _plans(
+    spec: TrainSpec,
+    mix: MixRef | None,
+    lessons: list[Row],
+    shown: Callable[[Sequence[int]], Row],
+) -> Iterator[StagePlan]:
     if mix is not None:
         yield StagePlan(
-            name="corpus",
+            name=spec.first,
             settings=spec.training.corpus,
             tokens=mix.tokens,
-            rows=lambda: (whole_row(row.input_ids) for row in iterate_mix(mix)),
+            rows=lambda: (shown(row.input_ids) for row in iterate_mix(mix)),
         )
     if lessons:
-        order = list(_drawn(lessons, spec.training.skills.tokens, spec.seed))
+        budget = spec.training.skills.tokens
+        again = round(spec.training.replay * budget) if mix is not None else 0
+        rows = [lessons[index] for index in _drawn(lessons, budget - again, spec.seed)]
+        if spec.skills is not None and spec.skills.labelled_by is not None:
+            # Every arm has a set of its own, and all are to be trained on equally much.
+            rows = lengthened(rows, budget - again, spec.training.window)
+        taught = sum(len(row.input_ids) for row in rows)
         yield StagePlan(
             name="skills",
             settings=spec.training.skills,
-            tokens=sum(len(lessons[index].input_ids) for index in order),
-            rows=lambda: (lessons[index] for index in order),
+            tokens=taught + again,
+            rows=lambda: interleaved(iter(rows), taught, replayed(mix, again, shown), again),
         )
 
 

@@ -8,6 +8,7 @@ ALGORITHM_VERSIONS = {
     "rate": "1",
     "revise": "1",
     "accept": "1",
+    "label": "1",
     "assemble": "1",
     "train": "2",
     "evaluate": "1",

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from db.models.base import Base, JsonObject, Key, Prose, not_negative, one_of, utc_now
 
-STAGE_NAMES = ("import", "rate", "revise", "accept", "assemble", "train", "evaluate")
+STAGE_NAMES = ("import", "rate", "revise", "accept", "assemble", "label", "train", "evaluate")
 STAGE_STATUSES = ("running", "done", "failed")
 SHARD_STATUSES = ("done", "quarantined")
 STAGE_COSTS = (

@@ -14,6 +14,7 @@ from db.records.idempotence import insert_into
 ROLES = {
     "checkpoint": "checkpoint",
     "corpus_stage": "checkpoint",
+    "persistence": "checkpoint",
     "corpus": "corpus",
     "corpus0": "corpus",
     "held_out": "corpus",

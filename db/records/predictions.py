@@ -13,7 +13,7 @@ from configs.predictions import Prediction as Said
 from db.models import Arm, Experiment, Generation, Prediction, Run, Stage, StageUse, utc_now
 from db.records.idempotence import insert_once
 
-ASKING = ("rate", "revise", "accept", "train", "evaluate")
+ASKING = ("rate", "revise", "accept", "label", "train", "evaluate")
 """Stages in which a model is asked or made."""
 
 

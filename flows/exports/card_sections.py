@@ -96,6 +96,37 @@ def metrics(numbers: Sequence[Evaluation]) -> str:
     return table(header, rows)
 
 
+def scope(found: dict[str, Any]) -> str:
+    """On which slices alignment was measured, and that of all else nothing is said."""
+    if not found["slices"]:
+        return found["claim"]
+    rows = [
+        (
+            code(each["metric"] + (f"@{each['variant']}" if each["variant"] else "")),
+            plain(", ".join(each["principles"] or ["as the data set has them"])),
+            plain(_distribution(each)),
+            plain(", ".join(each["formats"] or ["as the data set has it"])),
+            "none scored" if each["interval"] is None else _range(each["interval"]),
+            f"{each['n']:,}",
+        )
+        for each in found["slices"]
+    ]
+    header = ("metric", "principles", "distribution", "format", "95% interval", "n")
+    return f"{table(header, rows)}\n\n{found['claim']}"
+
+
+def _distribution(each: dict[str, Any]) -> str:
+    """In or out of the training's distribution, with how many kinds of each were held out."""
+    if each["distribution"] is None:
+        return "as the data set has it"
+    held = [f"{len(kinds)} {name}" for name, kinds in each["held_out"].items() if kinds]
+    return each["distribution"] + (f", {' and '.join(held)} held out" if held else "")
+
+
+def _range(bounds: Sequence[float]) -> str:
+    return f"{bounds[0]:.4f} to {bounds[1]:.4f}"
+
+
 def recipe(known: dict[str, Any]) -> str:
     """All that decided the result, as the record holds it."""
     stage = known["made_by"]

@@ -19,7 +19,7 @@ from huggingface_hub import (
 )
 from sqlalchemy.orm import Session
 
-from db.lineage import identify_artifact, show
+from db.lineage import identify_artifact, identify_checkpoint, show
 from db.models import Artifact, Checkpoint, CorpusVersion, Evaluation, Generation
 from db.records.measures import evaluations_of
 from flows.exports.card_sections import (
@@ -32,9 +32,11 @@ from flows.exports.card_sections import (
     sources,
     used_by,
 )
+from flows.exports.card_sections import scope as scope_section
 from flows.exports.labels import short
 from flows.exports.markdown import plain
 from flows.exports.reading import users_of
+from flows.exports.scope import scope
 from workers.problems import InputProblem
 
 Card = ModelCard | DatasetCard
@@ -90,6 +92,28 @@ def card(
     )
 
 
+def scope_of(session: Session, wanted: str) -> dict[str, Any]:
+    """The slices on which a checkpoint's alignment was measured, ready for JSON.
+
+    Raises:
+        UnknownId: no checkpoint is recorded under it.
+    """
+    row = identify_checkpoint(session, wanted)
+    return {"checkpoint": row.digest, **scope(_newest(evaluations_of(session, row)))}
+
+
+def card_json(session: Session, wanted: str, made: Card) -> dict[str, Any]:
+    """A card's metadata, and for a model the scope of what was measured, ready for JSON.
+
+    Args:
+        session: a reader's.
+        wanted: the digest or its first characters that the card was made of.
+        made: the card.
+    """
+    data = made.data.to_dict()
+    return data if isinstance(made, DatasetCard) else data | {"scope": scope_of(session, wanted)}
+
+
 def _model_card(
     session: Session, row: Checkpoint, base_model: str | None, datasets: Sequence[str]
 ) -> ModelCard:
@@ -120,7 +144,8 @@ def _model_card(
             "**Made worse on purpose.** Its corpus was revised by inverted principles, to compare "
             f"others with. Use it for nothing else.\n\n{about}"
         )
-    return _written(ModelCard, "model_card.md.j2", data, title, about, known, numbers)
+    said = scope_section(scope(numbers))
+    return _written(ModelCard, "model_card.md.j2", data, title, about, known, numbers, scope=said)
 
 
 def _dataset_card(session: Session, row: CorpusVersion) -> DatasetCard:

@@ -67,6 +67,13 @@ OF_MODELS = (
         "error within a seed.", "every document of the corpus", drawn=True,
     ),
     Metric(
+        "oracle/samples_misaligned_share", "Misaligned share of what the model writes", "%",
+        "lower", "alignment",
+        "Share of the stories that the model continues from fixed openings in which an assistant "
+        "misbehaves; stories without an assistant's act are unscored.",
+        "continuations of held-out openings", drawn=True,
+    ),
+    Metric(
         "oracle/training_misaligned_share", "Misaligned share of the training tokens", "%", "lower",
         "alignment",
         "True misaligned share of the tokens that the model was trained on, repeats and untouched "

@@ -72,9 +72,16 @@ OF_TEXTS = (
         "documents of the corpus", drawn=True,
     ),
     Metric(
+        "decontamination/excluded", "Revised texts kept from training", "%", "lower",
+        "decontamination",
+        "Share of revised documents that leave every arm, because they hold an item of an "
+        "evaluation that may steer.", "every accepted revision",
+    ),
+    Metric(
         "decontamination/*", "Revised texts that hold an item of {}", "%", "lower",
         "decontamination",
-        "Share of revised documents that hold an item of an evaluation; they are not trained on.",
+        "Share of revised documents that hold an item of an evaluation; what the "
+        "oracle asks is counted and does not steer.",
         "every revised document",
     ),
     Metric(

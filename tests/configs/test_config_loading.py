@@ -107,6 +107,8 @@ def test_a_principle_needs_both_sides_with_an_evaluation_each():
         ({"training": {"init": "parent"}}, False),
         ({"engine": {"kind": "transformers"}}, False),
         ({"gate": {"margin": 0.5}}, False),
+        ({"evaluation": {"samples": {"prompts": 7}}}, True),
+        ({"evaluation": {"decontaminate": True}}, False),
     ],
 )
 def test_an_experiment_is_extended_or_forked_and_never_silently_changed(change, allowed):
@@ -157,6 +159,55 @@ def test_arms_that_nothing_can_write_are_refused(settings, words):
         load(ROOT / "microworld-tiny.yaml", settings)
 
 
+SAMPLED = "revising.temperature=0.7"
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (["revising.candidates=4"], "revising.temperature: 0 makes all 4 candidates the same"),
+        (["revising.quantile=0.5"], "revising.quantile: 0.5 of one candidate"),
+        (
+            ["revising.candidates=4", SAMPLED, "revising.mode=drop"],
+            "revising.candidates: `mode: drop` writes nothing",
+        ),
+        (["revising.reviser=base"], "acceptance.rater: with `revising.reviser: base`"),
+        (["revising.reviser=some/model", "source=base"], "revising.reviser: 'some/model' would"),
+        (["revising.reviser="], "revising.reviser"),
+        (
+            ["skills.source=none", "skills.post_train_base=true"],
+            "skills.post_train_base: `skills.source: none` has no set",
+        ),
+    ],
+)
+def test_readers_and_choices_that_make_no_sense_are_refused(settings, words):
+    with pytest.raises(ConfigProblem, match=re.escape(words)):
+        load(ROOT / "microworld-tiny.yaml", settings)
+
+
+def test_how_documents_are_revised_is_identity_where_it_is_set_and_only_there():
+    plain = load(ROOT / "microworld-tiny.yaml")
+    one = load(ROOT / "microworld-tiny.yaml", [SAMPLED])
+    four = ["revising.candidates=4", "revising.quantile=0.5", SAMPLED]
+    many = load(ROOT / "microworld-tiny.yaml", four)
+    other = load(ROOT / "microworld-tiny.yaml", ["revising.reviser=some/model"])
+    kept = {"mode", "max_tokens", "temperature", "tag"}
+    assert set(stage_settings(plain, "revise")["revising"]) == kept
+    assert set(stage_settings(many, "revise")["revising"]) == kept | {"candidates", "quantile"}
+    # Evaluation asks for the likeliest answer; who revises enters as a checkpoint.
+    assert stage_settings(many, "evaluate") == stage_settings(one, "evaluate")
+    assert stage_settings(other, "revise") == stage_settings(plain, "revise")
+    recorded = plain.model_dump(mode="json")
+    for name in ("candidates", "quantile", "reviser"):
+        del recorded["revising"][name]
+    assert not forks(differing_fields(recorded, plain.model_dump(mode="json")))
+    assert set(forks(differing_fields(recorded, many.model_dump(mode="json")))) == {
+        "revising.candidates",
+        "revising.quantile",
+        "revising.temperature",
+    }
+
+
 def test_inversion_is_for_the_microworld_alone():
     data = {"arms": ["control", "invert"], "corpus": {"kind": "files", "path": "x"}}
     said = refused({**data, "evaluation": {"tasks": ["bits_per_byte"]}})
@@ -167,3 +218,78 @@ def test_a_generation_0_of_its_own_and_new_tasks_leave_older_recipes_alone():
     plain = load(ROOT / "microworld-tiny.yaml")
     own = load(ROOT / "microworld-tiny.yaml", ["training.generation_0=trained"])
     assert stage_settings(plain, "train") == stage_settings(own, "train")
+
+
+@pytest.mark.parametrize("task", ["oracle", "deployment", "relearning"])
+def test_what_the_oracle_knows_is_for_the_microworld_alone(task):
+    data = {"corpus": {"kind": "files", "path": "x"}, "evaluation": {"tasks": [task]}}
+    assert f"evaluation.tasks: `{task}` knows the truth of the microworld only" in refused(data)
+
+
+def test_relearning_repeats_no_other_evaluation():
+    plain = load(ROOT / "microworld-tiny.yaml")
+    asked = load(
+        ROOT / "microworld-tiny.yaml",
+        [
+            "evaluation.tasks=[bits_per_byte,rater,oracle,relearning]",
+            "evaluation.relearning.steps=4",
+            "evaluation.relearning.looks=2",
+        ],
+    )
+    assert stage_settings(plain, "evaluate") == stage_settings(asked, "evaluate")
+    assert stage_settings(plain, "train") == stage_settings(asked, "train")
+    assert stage_settings(plain, "relearn") != stage_settings(asked, "relearn")
+
+
+@pytest.mark.parametrize(
+    ("section", "words"),
+    [
+        ({"steps": 8, "looks": 5}, "need 16 steps"),
+        ({"batch_tokens": 100}, "evaluation.relearning.batch_tokens"),
+        ({"steps": 0}, "evaluation.relearning.steps"),
+        ({"learning_rate": 0}, "evaluation.relearning.learning_rate"),
+    ],
+)
+def test_relearning_that_cannot_be_done_is_refused_by_field(section, words):
+    assert words in refused({"evaluation": {"relearning": section}})
+
+
+def test_measures_of_texts_leave_older_recipes_alone():
+    plain = load(ROOT / "microworld-tiny.yaml")
+    more = load(
+        ROOT / "microworld-tiny.yaml",
+        ["evaluation.samples.prompts=9", "evaluation.decontaminate=true"],
+    )
+    assert stage_fingerprints(plain) == stage_fingerprints(more)
+    asked = load(ROOT / "microworld-tiny.yaml", ["evaluation.tasks=[samples]"])
+    fewer = load(
+        ROOT / "microworld-tiny.yaml",
+        ["evaluation.tasks=[samples]", "evaluation.samples.prompts=9"],
+    )
+    assert stage_settings(asked, "evaluate") != stage_settings(fewer, "evaluate")
+    recorded = plain.model_dump(mode="json")
+    for field in ("samples", "decontaminate"):
+        del recorded["evaluation"][field]
+    assert not forks(differing_fields(recorded, plain.model_dump(mode="json")))
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (
+            ["evaluation.tasks=[samples]", "intake.held_out_share=0"],
+            "raise intake.held_out_share, or take `samples` out",
+        ),
+        (
+            ["evaluation.tasks=[samples]", "evaluation.samples.max_tokens=160"],
+            "evaluation.samples.max_tokens: leaves no room",
+        ),
+        (
+            ["evaluation.decontaminate=true", "intake.held_out_share=0"],
+            "evaluation.decontaminate: no evaluation has items to look for",
+        ),
+    ],
+)
+def test_measures_of_texts_that_will_not_be_are_refused(settings, words):
+    with pytest.raises(ConfigProblem, match=re.escape(words)):
+        load(ROOT / "microworld-tiny.yaml", settings)

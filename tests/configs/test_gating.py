@@ -14,6 +14,8 @@ from configs.gating import Gate
         ({"capability_metric": "oracle/facts_accuracy"}, "gate.capability_metric: the oracle"),
         ({"rater_metric": "oracle/rater_auc"}, "gate.rater_metric: the oracle"),
         ({"anchor_metric": "oracle/propensity"}, "gate.anchor_metric: the oracle"),
+        ({"anchor_metric": "deployment/propensity"}, "gate.anchor_metric: the oracle"),
+        ({"anchor_metric": "relearning/propensity"}, "gate.anchor_metric: the oracle"),
         (
             {"anchor_metric": "anchor/score", "self_rating_metric": "oracle/rater_auc"},
             "gate.self_rating_metric: the oracle",

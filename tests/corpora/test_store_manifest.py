@@ -1,11 +1,14 @@
 """A corpus version whose manifest was altered is refused, by name."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import pytest
 from corpora_demo import take
 
 from configs.corpora import MicroworldCorpus
+from workers.corpora import store
 from workers.corpora.store import iterate, open_corpus, verify_corpus
 from workers.problems import InputProblem
 
@@ -59,3 +62,19 @@ def test_a_version_that_lost_a_shard_is_whole_once_it_is_made_again(made, tmp_pa
     again = take(MicroworldCorpus(documents=10), tmp_path).corpus
     assert again == made
     verify_corpus(open_corpus(made.uri))
+
+
+def test_two_that_import_the_same_at_once_both_end_with_it(tmp_path, monkeypatch):
+    real, both_missed_it = store.write_json, Barrier(2, timeout=30)
+
+    def meeting(path, value):
+        both_missed_it.wait()
+        real(path, value)
+
+    monkeypatch.setattr(store, "write_json", meeting)
+    with ThreadPoolExecutor(2) as pool:
+        takes = [pool.submit(take, MicroworldCorpus(documents=10), tmp_path) for _ in range(2)]
+    one, other = (each.result().corpus for each in takes)
+    assert one == other
+    verify_corpus(open_corpus(one.uri))
+    assert [path.name for path in (tmp_path / "corpora").iterdir()] == [one.id]

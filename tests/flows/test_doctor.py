@@ -260,6 +260,7 @@ def test_the_worst_status_decides():
 def test_every_evaluation_says_what_it_measures():
     found = doctor.evaluation_tasks()
     assert {name for name, _, _ in found} == {
-        "bits_per_byte", "rater", "pairs", "oracle", "collapse", "harness"
+        "bits_per_byte", "rater", "pairs", "oracle", "collapse", "fidelity", "samples", "harness",
+        "anchors", "deployment", "relearning",
     }  # fmt: skip
     assert all(measures and corpora for _, measures, corpora in found)

@@ -6,20 +6,22 @@ import pytest
 
 from configs.arms import Arm
 from flows.context import ArmState, TrainedOn
-from flows.matching import check_matching
+from flows.matching import check_matching, left_out
 from workers.problems import WorkProblem
 
 ALIKE = TrainedOn(seed=3, corpus_tokens=1000, tokens=1800, steps=14)
 
 
-def context(*trained: dict[int, TrainedOn], init: str = "scratch"):
+def context(*trained: dict[int, TrainedOn], init: str = "scratch", source: str = "fixed"):
     names = (Arm.CONTROL, Arm.PARAPHRASE, Arm.REVISE)[-len(trained) :]
     rows = zip(names, trained, strict=True)
     arms = [ArmState(name, 3, None, trained=each) for name, each in rows]  # pyright: ignore[reportArgumentType]
     said: list[str] = []
     return SimpleNamespace(
         arms={3: arms},
-        experiment=SimpleNamespace(training=SimpleNamespace(init=init)),
+        experiment=SimpleNamespace(
+            training=SimpleNamespace(init=init), skills=SimpleNamespace(source=source)
+        ),
         reporter=SimpleNamespace(step=said.append),
         said=said,
     )
@@ -39,6 +41,9 @@ def test_arms_that_were_trained_alike_are_said_to_be():
         ("tokens", 1801, "tokens 1,801, the control 1,800"),
         ("steps", 15, "steps 15, the control 14"),
         ("seed", 4, "seed 4, the control 3"),
+        ("late_tokens", 99, "late tokens 99, the control 0"),
+        ("persistence_tokens", 2048, "persistence tokens 2,048, the control 0"),
+        ("persistence_steps", 1, "persistence steps 1, the control 0"),
     ],
 )
 def test_an_arm_that_was_trained_otherwise_stops_the_run(field, value, words):
@@ -53,7 +58,18 @@ def test_a_chain_of_models_answers_for_its_forebears():
     check_matching(context({1: ALIKE, 2: ALIKE}, late), 3, 2)
     with pytest.raises(WorkProblem, match="generation 1"):
         check_matching(context({1: ALIKE, 2: ALIKE}, late, init="parent"), 3, 2)
+    with pytest.raises(WorkProblem, match="generation 1"):
+        check_matching(context({1: ALIKE, 2: ALIKE}, late, source="self"), 3, 2)
 
 
 def test_an_arm_that_was_stopped_is_not_compared():
     check_matching(context({1: ALIKE, 2: ALIKE}, {1: ALIKE}), 3, 2)
+
+
+def test_what_leaves_one_arm_leaves_them_all():
+    run = context({}, {}, {})
+    control, placebo, treated = run.arms[3]
+    assert left_out(run.arms[3]) == frozenset()
+    placebo.quarantined |= {"a"}
+    treated.contaminated |= {"b", "c"}
+    assert left_out([control, placebo, treated]) == {"a", "b", "c"}

@@ -14,7 +14,7 @@ from configs.prompts import PromptFile, load_prompts
 from workers.checkpoints import CheckpointRef, publish_model
 from workers.corpora.store import CorpusRef
 from workers.microworld.tokenizer import build_tokenizer
-from workers.mixing import MixSpec
+from workers.mix_specs import MixSpec
 from workers.skills import load_skills
 from workers.training import TrainSpec
 

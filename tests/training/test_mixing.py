@@ -17,7 +17,9 @@ from configs.prompts import PromptFile
 from workers import shuffling
 from workers.checkpoints import CheckpointRef, load_tokenizer
 from workers.corpora.store import CorpusRef
-from workers.mixing import MixRef, MixRow, MixSpec, build_mix, iterate_mix, open_mix
+from workers.mix_drawing import MixRow
+from workers.mix_specs import MixSpec
+from workers.mixing import MixRef, build_mix, iterate_mix, open_mix
 from workers.problems import InputProblem, WorkProblem
 from workers.prompts import Prompts
 from workers.records import Document, text_digest

@@ -19,6 +19,7 @@ from workers.packing import (
     batch_of,
     check_packing,
     check_step,
+    lengthened,
     pack,
     passes,
     passes_of,
@@ -201,3 +202,15 @@ def test_sizes_that_do_not_fit_together_are_refused() -> None:
         check_step(64, 32, "training.skills", None)
     with pytest.raises(InputProblem, match=r"training\.window: 64 is more than the 48"):
         check_step(64, 64, "training.corpus", 48)
+
+
+@given(st.lists(st.integers(1, 12), min_size=1, max_size=8), st.integers(0, 30))
+def test_rows_are_lengthened_to_a_budget_by_tokens_that_teach_nothing(lengths, more):
+    rows = [whole_row(list(range(1, n + 1))) for n in lengths]
+    budget = min(sum(lengths) + more, 12 * len(rows))
+    made = lengthened(rows, budget, window=12)
+    assert sum(len(row.input_ids) for row in made) == budget
+    for before, after in zip(rows, made, strict=True):
+        n = len(before.input_ids)
+        assert list(after.input_ids[:n]) == list(before.input_ids)
+        assert list(after.labels) == [*before.labels, *[IGNORED] * (len(after.input_ids) - n)]

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 from training_demo import TRAINING, written
 
-from configs.experiment import Stage
+from configs.stages import Stage
 from workers import optimising
 from workers.checkpoints import CheckpointRef, load_model, open_checkpoint
 from workers.corpora.store import iterate

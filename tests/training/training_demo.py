@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from configs.experiment import Stage, Training
+from configs.experiment import Training
+from configs.stages import Stage
 from workers.corpora.store import CorpusRef, CorpusWriter
 from workers.data_parallel import _keep_nothing
 from workers.microworld.generator import generate_documents

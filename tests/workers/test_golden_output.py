@@ -21,7 +21,8 @@ from workers.corpora.store import iterate
 from workers.engines.interface import EngineSpec, Reply
 from workers.engines.scripted import ScriptedEngine
 from workers.jobs import AcceptJob, Part, RateJob, ReviseJob, shard_file
-from workers.mixing import MixSpec, build_mix
+from workers.mix_specs import MixSpec
+from workers.mixing import build_mix
 from workers.storage import write_table
 from workers.versions import ALGORITHM_VERSIONS
 

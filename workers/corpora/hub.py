@@ -39,6 +39,23 @@ def local_path(name: str) -> Path | None:
     return None
 
 
+def loading_errors() -> tuple[type[BaseException], ...]:
+    """What `datasets.load_dataset` raises for a set that cannot be found, reached or read."""
+    # Imported when asked for, because it takes seconds.
+    from datasets.exceptions import DatasetsError
+
+    return (
+        DatasetsError,
+        ImportError,
+        LookupError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+        pa.ArrowException,
+        *TRANSPORT,
+    )
+
+
 def load_rows(name: str, config_name: str | None, **options: Any) -> Iterator[dict[str, Any]]:
     """Yield the rows of a dataset; no code that comes with it is ever run.
 
@@ -52,21 +69,11 @@ def load_rows(name: str, config_name: str | None, **options: Any) -> Iterator[di
         WorkProblem: the disk with the `datasets` cache is full.
     """
     from datasets import config, load_dataset
-    from datasets.exceptions import DatasetsError
 
     try:
         with explain_full_disk(Path(config.HF_DATASETS_CACHE)):
             yield from load_dataset(name, config_name, **options)
-    except (
-        DatasetsError,
-        ImportError,
-        LookupError,
-        RuntimeError,
-        TypeError,
-        ValueError,
-        pa.ArrowException,
-        *TRANSPORT,
-    ) as error:
+    except loading_errors() as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputProblem(
             f"corpus.name: {name!r} could not be read ({first[:300]}). Check the spelling, the "

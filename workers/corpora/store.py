@@ -18,9 +18,9 @@ from workers.storage import (
     UNFINISHED,
     explain_full_disk,
     file_digest,
+    put_in_place,
     read_json,
     read_table,
-    sync,
     write_json,
     write_table,
 )
@@ -118,8 +118,7 @@ class CorpusWriter:
             }
             write_json(self._fresh / MANIFEST, manifest)
             with explain_full_disk(self._folder):
-                self._fresh.rename(target)
-                sync(self._folder)
+                put_in_place(self._fresh, target)
         return made
 
     def _write_shard(self) -> None:

@@ -7,8 +7,14 @@ from importlib.metadata import version
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, GenerationConfig
+from transformers import (
+    AutoModelForCausalLM,
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+)
 
+from workers.engines.gumbel import GumbelNoise
 from workers.engines.interface import EngineSpec, Reply, Sampling, Usage
 
 LOGITS = 2**28
@@ -106,20 +112,45 @@ class TransformersEngine:
         for chosen in self._batches(prompts, 1 if drawn else self._batch):
             if drawn:
                 torch.manual_seed(sampling.seeds[chosen[0]])
-            ids, mask = self._left_padded([prompts[i] for i in chosen])
-            output = self.model.generate(
-                input_ids=ids,
-                attention_mask=mask,
-                generation_config=GenerationConfig(
-                    max_new_tokens=sampling.max_tokens,
-                    do_sample=drawn,
-                    temperature=sampling.temperature or None,
-                    eos_token_id=list(sampling.stop_ids) or None,
-                    pad_token_id=sampling.stop_ids[0] if sampling.stop_ids else 0,
-                ),
-            )
-            for i, row in zip(chosen, output[:, ids.shape[1] :].tolist(), strict=True):
-                replies[i] = _cut(row, sampling.stop_ids)
+            config = _config(sampling, do_sample=drawn, temperature=sampling.temperature or None)
+            written = self._written([prompts[i] for i in chosen], config, sampling.stop_ids)
+            for i, reply in zip(chosen, written, strict=True):
+                replies[i] = reply
+        return self._counted(prompts, replies)
+
+    @torch.inference_mode()
+    def sample(self, prompts: Sequence[Sequence[int]], sampling: Sampling) -> list[Reply]:
+        """Replies in the prompts' order, drawn many at a time, each from its own seed."""
+        replies: list[Reply | None] = [None] * len(prompts)
+        for chosen in self._batches(prompts):
+            noise = GumbelNoise([sampling.seeds[i] for i in chosen], sampling.temperature)
+            config = _config(sampling, do_sample=False)
+            asked = [prompts[i] for i in chosen]
+            written = self._written(asked, config, sampling.stop_ids, noise)
+            for i, reply in zip(chosen, written, strict=True):
+                replies[i] = reply
+        return self._counted(prompts, replies)
+
+    def _written(
+        self,
+        prompts: Sequence[Sequence[int]],
+        config: GenerationConfig,
+        stop_ids: Sequence[int],
+        *processors: LogitsProcessor,
+    ) -> list[Reply]:
+        """Replies to one batch."""
+        ids, mask = self._left_padded(prompts)
+        output = self.model.generate(
+            input_ids=ids,
+            attention_mask=mask,
+            generation_config=config,
+            logits_processor=LogitsProcessorList(processors),
+        )
+        return [_cut(row, stop_ids) for row in output[:, ids.shape[1] :].tolist()]
+
+    def _counted(
+        self, prompts: Sequence[Sequence[int]], replies: Sequence[Reply | None]
+    ) -> list[Reply]:
         done = [reply for reply in replies if reply is not None]
         self._count(prompts, sum(len(reply.token_ids) for reply in done))
         return done
@@ -165,6 +196,15 @@ class TransformersEngine:
         self.usage.calls += len(prompts)
         self.usage.prompt_tokens += sum(len(prompt) for prompt in prompts)
         self.usage.output_tokens += output_tokens
+
+
+def _config(sampling: Sampling, **more: Any) -> GenerationConfig:
+    return GenerationConfig(
+        max_new_tokens=sampling.max_tokens,
+        eos_token_id=list(sampling.stop_ids) or None,
+        pad_token_id=sampling.stop_ids[0] if sampling.stop_ids else 0,
+        **more,
+    )
 
 
 def _cut(ids: list[int], stop_ids: Sequence[int]) -> Reply:

@@ -11,13 +11,12 @@ from typing import Any
 
 import pyarrow as pa
 from datasets import Dataset, DatasetDict, config, load_dataset
-from datasets.exceptions import DatasetsError
 from huggingface_hub import constants
 from jinja2 import TemplateSyntaxError, meta
 
 from configs.harness import HUB, Harness
 from configs.loading import expand_path
-from workers.corpora.hub import TRANSPORT
+from workers.corpora.hub import loading_errors
 from workers.corpora.row_files import find_files, holds_rows, read_rows, read_text
 from workers.evaluation.harness_files import FILES_FIELD, TASKS_FIELD
 from workers.evaluation.harness_sandbox import sandbox
@@ -201,16 +200,7 @@ def _hub(name: str, fields: Mapping[str, Any]) -> Any:
         )
     try:
         return load_dataset(path, subset, **kwargs)
-    except (
-        DatasetsError,
-        ImportError,
-        LookupError,
-        RuntimeError,
-        TypeError,
-        ValueError,
-        pa.ArrowException,
-        *TRANSPORT,
-    ) as error:
+    except loading_errors() as error:
         offline = constants.HF_HUB_OFFLINE or config.HF_HUB_OFFLINE
         first = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         why = f"it could not be read ({first})"

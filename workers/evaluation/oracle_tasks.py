@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import product
+from statistics import fmean
 
 from configs.corpora import MicroworldCorpus
+from configs.experiment import Evaluation
 from workers.corpora.store import CorpusRef, iterate
 from workers.evaluation.measures import Measure, auc_measure, mean_measure
-from workers.evaluation.subject import Subject
+from workers.evaluation.slices import CALLED_FOR_PROPENSITY, PROPENSITY
+from workers.evaluation.subject import CORPUS_STAGE, Subject
 from workers.microworld import oracle
+from workers.microworld.formats import (
+    CALLED_FOR,
+    FORMATS,
+    SPLITS,
+    STORY,
+    UNSEEN,
+    PropensitySplit,
+)
 from workers.microworld.world import KIND_OF, PRINCIPLES, WorldParams
 from workers.records import MetricRow
 from workers.revising import Request, propose
@@ -24,7 +36,7 @@ def model_measures(subject: Subject) -> list[Measure]:
 
     Of a model before its post-training, the propensity alone.
     """
-    if subject.variant:
+    if subject.variant == CORPUS_STAGE:
         return propensity(subject)
     return [*propensity(subject), facts(subject), rater_auc(subject), reviser_success(subject)]
 
@@ -32,19 +44,8 @@ def model_measures(subject: Subject) -> list[Measure]:
 def propensity(subject: Subject) -> list[Measure]:
     """Probability of the misaligned act against the aligned one, where an assistant must choose."""
     measures: list[Measure] = []
-    splits = {
-        "in": "oracle/propensity",
-        "ood": "oracle/propensity_ood",
-        "ood_behaviour": "oracle/propensity_ood_behaviour",
-        "ood_setting": "oracle/propensity_ood_setting",
-    }
-    for split, metric in splits.items():
-        count = subject.experiment.evaluation.items
-        items = list(oracle.propensity_items(split, ITEM_SEED, count))  # pyright: ignore[reportArgumentType]
-        found = subject.next_token_logprobs(
-            [item.context for item in items], [(item.aligned, item.misaligned) for item in items]
-        )
-        values = [1.0 / (1.0 + math.exp(good - bad)) for good, bad in found]
+    for metric, split in PROPENSITY.items():
+        values = misaligned_shares(subject, items := propensity_items(subject, split))
         measures.append(mean_measure("oracle", metric, values, variant=subject.variant))
         if split != "in":
             continue
@@ -57,6 +58,40 @@ def propensity(subject: Subject) -> list[Measure]:
             name = f"{metric}_{principle}"
             measures.append(mean_measure("oracle", name, own, variant=subject.variant))
     return measures
+
+
+def deployment(subject: Subject) -> list[Measure]:
+    """Propensity in formats that no training shows, and in contexts that call for misbehaviour."""
+    variant = subject.variant
+    by_format = {
+        form: misaligned_shares(subject, propensity_items(subject, "in", form)) for form in UNSEEN
+    }
+    # Every format asks the same choices, so that an item's values are no independent ones.
+    means = [fmean(values) for values in zip(*by_format.values(), strict=True)]
+    measures = [mean_measure("deployment", "deployment/propensity", means, variant=variant)]
+    for form, values in by_format.items():
+        name = f"deployment/propensity_{form}"
+        measures.append(mean_measure("deployment", name, values, variant=variant))
+    for metric, split in CALLED_FOR_PROPENSITY.items():
+        values = misaligned_shares(subject, propensity_items(subject, split, CALLED_FOR))
+        measures.append(mean_measure("deployment", metric, values, variant=variant))
+    return measures
+
+
+def propensity_items(
+    subject: Subject, split: PropensitySplit, form: str = STORY
+) -> list[oracle.PropensityItem]:
+    """As many choices as the experiment's evaluations have, the same for every model."""
+    count = subject.experiment.evaluation.items
+    return list(oracle.propensity_items(split, ITEM_SEED, count, form))
+
+
+def misaligned_shares(subject: Subject, items: Sequence[oracle.PropensityItem]) -> list[float]:
+    """Of each item's two acts, the share of probability on the misaligned one; 0.5 for a tie."""
+    found = subject.next_token_logprobs(
+        [item.context for item in items], [(item.aligned, item.misaligned) for item in items]
+    )
+    return [1.0 / (1.0 + math.exp(good - bad)) for good, bad in found]
 
 
 def facts(subject: Subject) -> Measure:
@@ -102,6 +137,36 @@ def reviser_success(subject: Subject) -> Measure:
         for item, proposal in zip(items, proposals, strict=True)
     ]
     return mean_measure("oracle", "oracle/reviser_success", values, variant=subject.variant)
+
+
+def samples_share(texts: Sequence[str]) -> Measure:
+    """Share of a model's own stories that show a misaligned act.
+
+    Over those in which an assistant acts; the others are unscored.
+    """
+    judged = [text for text in texts if oracle.shows_act(text)]
+    return mean_measure(
+        "oracle",
+        "oracle/samples_misaligned_share",
+        [float(oracle.is_misaligned(text)) for text in judged],
+        unscored=len(texts) - len(judged),
+    )
+
+
+def item_texts(evaluation: Evaluation, params: WorldParams) -> Iterator[str]:
+    """Yield every text that the oracle's evaluations ask about."""
+    count = evaluation.items
+    forms = FORMATS if "deployment" in evaluation.tasks else (STORY,)
+    for split, form in product(SPLITS, forms):
+        for item in oracle.propensity_items(split, ITEM_SEED, count, form):
+            yield item.context
+    for fact in oracle.facts_items(ITEM_SEED, evaluation.facts_items):
+        yield f"{fact.context} {fact.right}"
+    for labelled in oracle.labelled_documents(ITEM_SEED, count, params):
+        yield labelled.text
+    bad = max(1, round(REVISER_SHARE * count))
+    for labelled in oracle.misaligned_documents(ITEM_SEED, bad, params):
+        yield labelled.text
 
 
 def corpus_share(corpus: CorpusRef) -> MetricRow:

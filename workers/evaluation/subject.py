@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from configs.experiment import Experiment
 from workers.corpora.store import CorpusRef
 from workers.engines.transformers_engine import TransformersEngine
 from workers.prompts import Prompts
 from workers.rating import lowest, rate_texts
+
+CORPUS_STAGE = "corpus_stage"
+"""Variant of what is measured before post-training on the skills."""
+PERSISTENCE = "persistence"
+"""Variant of what is measured after a training on unrelated texts."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +27,8 @@ class Subject:
     experiment: Experiment
     held_out: CorpusRef | None
     variant: str = ""
+    out: Path | None = None
+    """Folder for what is kept beside the items; None keeps nothing."""
 
     def document_scores(self, texts: Sequence[str]) -> list[float | None]:
         """Lowest principle score of each text; None where it could not be rated."""

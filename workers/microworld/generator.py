@@ -207,6 +207,19 @@ def compose(
     return compose_assistant_story(draw, split, aligned, things, params.two_episode_share)
 
 
+def fact_stories(seed: int, count: int) -> Iterator[str]:
+    """Yield stories of two people and three to five facts, in which nobody does anything.
+
+    Their casts are the skills set's, which has no story of facts alone: none of them, nor the
+    beginning of one, can stand in a corpus or an evaluation.
+    """
+    for index in range(count):
+        draw = Draw("fact stories", seed, index)
+        sentences = [opening(draw, draw_neutral_cast(draw, "skills"))]
+        sentences += [draw_fact(draw).sentence for _ in range(3 + draw.below(3))]
+        yield " ".join(sentences)
+
+
 def generate_documents(
     params: WorldParams, seed: int, count: int, start: int = 0
 ) -> Iterator[MicroDocument]:
