@@ -10,7 +10,6 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
-from matplotlib.ticker import MaxNLocator
 
 # Okabe and Ito's palette: apart for every kind of colour vision.
 COLOURS = {
@@ -82,11 +81,12 @@ def styled() -> Any:
     return mpl.rc_context(STYLE)
 
 
-def over_generations(axes: Axes, label: str) -> None:
+def over_generations(axes: Axes, label: str, generations: Sequence[int]) -> None:
     """Name the axes of a trajectory and take away what says nothing."""
     axes.set_xlabel("generation")
     axes.set_ylabel(label)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xticks(sorted(set(generations)))
+    axes.set_xlim(min(generations) - 0.3, max(generations) + 0.3)
     axes.grid(axis="y", alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
 

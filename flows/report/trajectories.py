@@ -92,7 +92,8 @@ def trajectory(
         if metric.unit == "%" and not sign:
             _share_limits(axes)
         _leave_room(axes)
-        over_generations(axes, axis or metric.axis)
+        generations = [each.generation for line in lines for each in line.levels]
+        over_generations(axes, axis or metric.axis, generations)
         ends = [(metric.scale * li.levels[-1].value, li.name, li.colour) for li in solid]
         label_ends(axes, ends)
         svg = svg_of(canvas)
