@@ -110,14 +110,24 @@ def difference_said(value: float | None, lower: float | None, upper: float | Non
 def report(
     experiment: Annotated[str, typer.Argument(help="Name of the experiment.")],
     out: Annotated[Path | None, typer.Option(help="Where to write the page.")] = None,
+    as_json: AsJson = False,
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """Write the report again: one HTML page with trajectories, actions and changed documents."""
-    from flows.publishing import write_experiment_report
+    """Write the report again: one HTML page with every figure, table, prediction and document.
 
-    with record(home) as database:
-        target = out or home.resolve() / "reports" / f"{experiment}.html"
-        typer.echo(write_experiment_report(database, experiment, target))
+    With --json everything that is on the page is printed, and the page written only with --out.
+    """
+    from flows.report.findings import findings
+    from flows.report.page import write_report
+
+    with record(home) as database, database.readers() as session:
+        found = findings(session, experiment)
+    target = out or (None if as_json else home.resolve() / "reports" / f"{experiment}.html")
+    if target is not None:
+        written = write_report(found, target)
+        typer.echo(written, err=as_json)
+    if as_json:
+        print_json(found)
 
 
 def doctor(

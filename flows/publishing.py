@@ -14,18 +14,15 @@ from prefect.artifacts import (
     create_progress_artifact,
     create_table_artifact,
 )
-from sqlalchemy import select
 
 from db.lineage import status
-from db.models import Run
 from db.records import require_experiment, set_experiment_status
 from db.sessions import Database
-from flows.changes import most_changed
 from flows.context import RunContext
-from flows.page import write_report
+from flows.report.findings import findings
+from flows.report.page import write_report
 from flows.summary import markdown_table, plain_rows
 
-MOST_CHANGED = 40
 REPORTS_VARIABLE = "PALIMPSEST_REPORTS_URL"
 
 
@@ -111,20 +108,5 @@ def publish_results(context: RunContext) -> Outcome:
 def write_experiment_report(database: Database, name: str, out: Path) -> Path:
     """Write an experiment's report from the record."""
     with database.readers() as session:
-        found = status(session, name)[0]
-        row = require_experiment(session, name)
-        runs = session.scalars(
-            select(Run).where(Run.experiment_id == row.id).order_by(Run.id)
-        ).all()
-        changes = most_changed(session, name, MOST_CHANGED)
-    last = runs[-1] if runs else None
-    provenance: dict[str, Any] = {"runs": len(runs)}
-    if last is not None:
-        provenance |= {
-            "command": last.command,
-            "commit": last.commit,
-            "dirty": last.dirty,
-            "versions": last.versions,
-            "host": last.host_kind,
-        }
-    return write_report(found, changes, config=row.config, provenance=provenance, out=out)
+        found = findings(session, name)
+    return write_report(found, out)
