@@ -15,7 +15,7 @@ from configs.principles import Principles, load_principles
 from configs.prompts import load_prompts
 
 ROOT = Path(__file__).parents[2] / "configs"
-SHIPPED = sorted(ROOT.glob("*.yaml"))
+SHIPPED = sorted([*ROOT.glob("*.yaml"), *ROOT.glob("study/*.yaml")])
 
 
 def refused(data) -> str:
@@ -29,7 +29,7 @@ def test_shipped_configs_load_with_the_files_that_they_name(path):
     experiment = load(path)
     load_principles(experiment.principles)
     load_prompts(experiment.model.prompts)
-    assert experiment.name == path.stem
+    assert experiment.name == "-".join(path.relative_to(ROOT).with_suffix("").parts)
 
 
 @pytest.mark.parametrize(
