@@ -79,8 +79,9 @@ def numbers(standing: Standing, desirability: Mapping[str, int] | None = None) -
         "usefulness": [
             {"capability": capability, "desirability": side, **asdict(each)}
             for each in found
-            if each.metric.startswith(INSTRUMENTAL) and "@" not in each.metric
             for capability in [each.metric.removeprefix(INSTRUMENTAL)]
+            # What is not the value itself, such as `unadjusted/…`, stands in the tables alone.
+            if capability not in (each.metric, "") and not {"/", "@"} & set(capability)
             for side in [(desirability or {}).get(capability, desirability_of(capability))]
         ],
         "actions": _actions(standing),
