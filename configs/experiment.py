@@ -175,8 +175,8 @@ class Training(Section):
     num_gpus: Annotated[int, Field(ge=0, le=1)] = 0
     """GPUs of each trainer's process: 0 or 1. For more, raise `workers`."""
     at_once: Positive = 1
-    """Arms whose models are trained and evaluated at the same time, each on cores and GPUs of its
-    own; what finds no room waits."""
+    """Models that are trained and evaluated at the same time, of a generation's arms and of the
+    seeds' generation 0, each on cores and GPUs of its own; what finds no room waits."""
 
 
 class Skills(Section):
