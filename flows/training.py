@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from configs.experiment import Training
+from configs.training import Training
 from db.models import Generation, Stage
 from db.records import (
     StageCosts,

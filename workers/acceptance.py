@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from rapidfuzz.distance import Indel
 
-from configs.experiment import Acceptance
+from configs.asking import Acceptance
 from workers.prompts import Prompts
 from workers.records import Aim
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from configs.experiment import Acceptance
+from configs.asking import Acceptance
 from workers.acceptance import Rules
 from workers.candidates import Candidate, judge
 from workers.corpora.store import CorpusRef, ShardRef

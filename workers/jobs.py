@@ -10,7 +10,7 @@ from typing import ClassVar, Protocol
 
 import pyarrow as pa
 
-from configs.experiment import Acceptance
+from configs.asking import Acceptance
 from configs.principles import Principles
 from configs.prompts import PromptFile
 from workers.acceptance import Rules, refused_for_scores

@@ -14,7 +14,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayTaskError
 
-from configs.experiment import Engine as EngineConfig
+from configs.asking import Engine as EngineConfig
 from workers.actor import EngineActor, EngineInfo
 from workers.engines.interface import EngineSpec
 from workers.losses import LOST, last_line, raise_ours, with_its_node

@@ -10,7 +10,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
-from configs.experiment import Engine as EngineConfig
+from configs.asking import Engine as EngineConfig
 from workers.engines.packages import ENGINES
 from workers.interrupting import stop_if_asked
 from workers.nodes import (

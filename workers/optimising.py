@@ -20,8 +20,8 @@ from torch.utils import deterministic
 from torch.utils.data import IterableDataset
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from configs.experiment import Training
 from configs.stages import Stage
+from configs.training import Training
 from workers.packing import IGNORED, Batch, Row, passes, passes_of, split_steps, steps_of
 from workers.problems import WorkProblem
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 import ray
 from ray.exceptions import RayTaskError
 
-from configs.experiment import Engine as EngineConfig
+from configs.asking import Engine as EngineConfig
 from workers.actor import EngineInfo
 from workers.engines.interface import Usage
 from workers.interrupting import stop_if_asked

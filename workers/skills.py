@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from configs.experiment import Skills
 from configs.fingerprint import digest_of
 from configs.loading import ConfigProblem, expand_path, shipped_file
 from configs.principles import Principles
 from configs.prompts import PromptFile
+from configs.training import Skills
 from workers.microworld.skills import skills_exemplars
 from workers.microworld.world import WorldParams
 from workers.problems import InputProblem

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, set_seed
 
-from configs.experiment import Training
 from configs.principles import Principles
 from configs.prompts import PromptFile
 from configs.stages import Stage
+from configs.training import Training
 from workers.checkpoints import CheckpointRef, load_model, load_tokenizer, publish_model
 from workers.framing import frame_ids
 from workers.mix_specs import MixSpec

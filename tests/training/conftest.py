@@ -8,9 +8,9 @@ import pytest
 import torch
 from training_demo import TRAINING, documents, tiny_llama, written
 
-from configs.experiment import Skills
 from configs.principles import Principles, load_principles
 from configs.prompts import PromptFile, load_prompts
+from configs.training import Skills
 from workers.checkpoints import CheckpointRef, publish_model
 from workers.corpora.store import CorpusRef
 from workers.microworld.tokenizer import build_tokenizer

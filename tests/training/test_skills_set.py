@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from configs.experiment import Skills
 from configs.loading import ConfigProblem
 from configs.principles import Principles
 from configs.prompts import PromptFile
+from configs.training import Skills
 from workers.problems import InputProblem
 from workers.records import Exemplar
 from workers.skills import check_skills, load_skills

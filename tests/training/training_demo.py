@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from configs.experiment import Training
 from configs.stages import Stage
+from configs.training import Training
 from workers.corpora.store import CorpusRef, CorpusWriter
 from workers.data_parallel import _keep_nothing
 from workers.microworld.generator import generate_documents

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from configs.experiment import Acceptance
+from configs.asking import Acceptance
 from workers.acceptance import Rules, names_in, refused_for_scores, refused_for_text, similarity
 
 RULES = Rules(

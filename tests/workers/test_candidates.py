@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from configs.experiment import Acceptance
+from configs.asking import Acceptance
 from configs.principles import load_principles
 from configs.prompts import load_prompts
 from workers.candidates import Candidate, take

@@ -20,7 +20,7 @@ from pool_demo import Upper, written
 from ray._private.authentication_test_utils import reset_auth_token_state
 from ray.cluster_utils import Cluster
 
-from configs.experiment import Engine as EngineConfig
+from configs.asking import Engine as EngineConfig
 from workers.cluster import connect
 from workers.node_checks import ClusterNodes, check_nodes
 from workers.nodes import NodeReport, report

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from configs.experiment import Acceptance, Skills
+from configs.asking import Acceptance
 from configs.principles import load_principles
 from configs.prompts import load_prompts
+from configs.training import Skills
 from workers.checkpoint_files import SHIPPED
 from workers.engines.interface import EngineSpec, Reply
 from workers.engines.scripted import ScriptedEngine

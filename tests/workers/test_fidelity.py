@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from configs.experiment import Acceptance
+from configs.asking import Acceptance
 from workers.acceptance import Rules, refused_for_text
 from workers.evaluation.fidelity import (
     PAIR_METRICS,

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from configs.asking import Acceptance
 from configs.corpora import CorpusOptions, MicroworldCorpus
-from configs.experiment import Acceptance
 from configs.fingerprint import digest_of
 from configs.principles import load_principles
 from configs.prompts import load_prompts

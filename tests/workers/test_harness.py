@@ -14,7 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer, LlamaForCausalLM
 
-from configs.experiment import Evaluation, Experiment, Model
+from configs.asking import Model
+from configs.evaluation import Evaluation
+from configs.experiment import Experiment
 from configs.harness import Harness
 from configs.principles import load_principles
 from configs.prompts import load_prompts

@@ -9,7 +9,7 @@ import pytest
 import ray
 from pool_demo import Upper, written
 
-from configs.experiment import Engine as EngineConfig
+from configs.asking import Engine as EngineConfig
 from workers.cluster import connect
 from workers.corpora.store import CorpusRef
 from workers.engines.interface import EngineSpec

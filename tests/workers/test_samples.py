@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from configs.corpora import CorpusOptions, MicroworldCorpus
-from configs.experiment import Evaluation, Experiment
+from configs.evaluation import Evaluation
+from configs.experiment import Experiment
 from configs.principles import load_principles
 from configs.prompts import load_prompts
 from configs.samples import Samples

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from configs.experiment import Acceptance
+from configs.asking import Acceptance
 from configs.principles import Principles
 from configs.prompts import PromptFile
 from workers.acceptance import Rules

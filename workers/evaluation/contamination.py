@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from configs.corpora import Corpus, MicroworldCorpus
-from configs.experiment import Evaluation, Experiment
+from configs.evaluation import Evaluation
+from configs.experiment import Experiment
 from workers.assembling import decided
 from workers.corpora.store import CorpusRef, iterate
 from workers.evaluation.decontamination import (

@@ -8,7 +8,7 @@ from itertools import product
 from statistics import fmean
 
 from configs.corpora import MicroworldCorpus
-from configs.experiment import Evaluation
+from configs.evaluation import Evaluation
 from workers.corpora.store import CorpusRef, iterate
 from workers.evaluation.measures import Measure, auc_measure, mean_measure
 from workers.evaluation.slices import CALLED_FOR_PROPENSITY, PROPENSITY

@@ -12,9 +12,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from configs.experiment import Training
 from configs.relearning import WINDOW, Relearning
 from configs.stages import Stage
+from configs.training import Training
 from workers.checkpoints import load_model
 from workers.evaluation.items import ITEMS_FILE, write_items
 from workers.evaluation.measures import Measure, mean_measure

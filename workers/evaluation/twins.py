@@ -12,9 +12,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from configs.experiment import Experiment, Stage, Training
+from configs.experiment import Experiment
 from configs.principles import Principles
 from configs.prompts import PromptFile
+from configs.stages import Stage
+from configs.training import Training
 from workers.checkpoints import CheckpointRef, load_tokenizer
 from workers.corpora.store import CorpusRef, CorpusWriter, iterate
 from workers.engines.interface import EngineSpec
