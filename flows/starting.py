@@ -18,6 +18,7 @@ from configs.prompts import PromptFile
 from workers.problems import InputProblem
 from workers.storage import whole_file
 
+WIDTH = 98
 UNDECIDED = "EDIT:"
 ROWS_AS_FILES = (".jsonl", ".ndjson", ".gz", ".parquet", ".txt", ".md")
 MICROWORLD = "microworld"
@@ -120,10 +121,22 @@ def _section(model: BaseModel, indent: str) -> Iterator[str]:
             yield f"{indent}{name}:"
             yield from _section(value, indent + "  ")
         else:
-            shown = yaml.safe_dump(
-                plain(value), default_flow_style=True, width=math.inf, allow_unicode=True
-            )
-            yield f"{indent}{name}: {shown.strip().removesuffix('...').strip()}"
+            yield from _value(name, plain(value), indent)
+
+
+def _value(name: str, value: Any, indent: str) -> Iterator[str]:
+    """A field with its value; a long list goes on in lines of its own."""
+    width: float = math.inf
+    if isinstance(value, list):
+        # A line is broken behind the first item that ends beyond the width.
+        width = (
+            WIDTH - len(f"{indent}{name}: ") - max((len(str(each)) for each in value), default=0)
+        )
+    shown = yaml.safe_dump(value, default_flow_style=True, width=width, allow_unicode=True)
+    first, *others = shown.strip().removesuffix("...").strip().splitlines()
+    yield f"{indent}{name}: {first}"
+    for line in others:
+        yield f"{indent}  {line.strip()}"
 
 
 def draft_skills(

@@ -498,7 +498,7 @@ def test_the_commands_find_the_database_of_a_config(
     downgrade(database_url, "-1")
     code, said = run_db("check", *given)
     assert code == 1 and "palimpsest db upgrade" in said
-    assert "upgraded from 0002" in run_db("upgrade", *given)[1]
+    assert "upgraded from 0003" in run_db("upgrade", *given)[1]
 
 
 def test_a_home_without_a_record_is_not_given_one(tmp_path: Path) -> None:
