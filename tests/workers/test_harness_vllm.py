@@ -13,7 +13,9 @@ def alone(function, *arguments):
         return pool.submit(function, *arguments).result()
 
 
-@pytest.mark.parametrize("name", ["microworld", "random llama"])
+@pytest.mark.parametrize(
+    "name", ["microworld", pytest.param("random llama", marks=pytest.mark.slow)]
+)
 def test_scores_are_those_of_lm_evals_own_model(name, tmp_path):
     folder = MICROWORLD if name == "microworld" else random_llama(tmp_path)
     assert_equal_scores(alone(asked, "vllm", folder), alone(reference, folder))
