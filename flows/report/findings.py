@@ -24,7 +24,7 @@ from flows.report.scope import measured, provenance
 from flows.summary import ACTIONS, seeds_of
 
 Findings = dict[str, Any]
-INSTRUMENTAL = "instrumental/"
+INSTRUMENTAL = "instrumental"
 _DECIDED = ("gate", "outcome", "mode", "value", "lower", "upper", "bound", "interval_over", "n",
             "reason")  # fmt: skip
 
@@ -54,13 +54,11 @@ def findings(session: Session, name: str) -> Findings:
     }
 
 
-def numbers(standing: Standing, desirability: Mapping[str, int] | None = None) -> dict[str, Any]:
+def numbers(standing: Standing) -> dict[str, Any]:
     """What follows from the experiment's standing alone.
 
     Args:
         standing: one entry of what `palimpsest status --json` prints.
-        desirability: by capability, +1 for a desirable one, -1 for an undesirable one and 0 for
-            neither; without it the capability's name says so.
     """
     found = levels(standing)
     keys = in_order({level.metric for level in found})
@@ -77,12 +75,13 @@ def numbers(standing: Standing, desirability: Mapping[str, int] | None = None) -
             asdict(each) for each in relative(standing, lambda key: key.startswith("collapse/"))
         ],
         "usefulness": [
-            {"capability": capability, "desirability": side, **asdict(each)}
+            {
+                "capability": capability,
+                "desirability": desirability_of(capability),
+                **asdict(each),
+            }
             for each in found
-            for capability in [each.metric.removeprefix(INSTRUMENTAL)]
-            # What is not the value itself, such as `unadjusted/…`, stands in the tables alone.
-            if capability not in (each.metric, "") and not {"/", "@"} & set(capability)
-            for side in [(desirability or {}).get(capability, desirability_of(capability))]
+            if (capability := capability_of(each.metric)) is not None
         ],
         "actions": _actions(standing),
         "glossary": [
@@ -98,6 +97,12 @@ def numbers(standing: Standing, desirability: Mapping[str, int] | None = None) -
             for metric in [describe(key)]
         ],
     }
+
+
+def capability_of(metric: str) -> str | None:
+    """The capability whose value a metric is; None of any other, such as `unadjusted/…` too."""
+    task, _, capability = metric.partition("/")
+    return capability if task == INSTRUMENTAL and capability.isidentifier() else None
 
 
 def desirability_of(capability: str) -> int:
