@@ -75,14 +75,16 @@ def test_a_change_is_relative_to_generation_0_over_equally_much():
     assert {each.metric for each in found} == {"collapse/corpus/compression_ratio"}
 
 
-def test_desirability_is_what_is_passed_or_else_what_the_name_says():
+def test_a_capability_is_as_desirable_as_its_name_says_and_its_loss_unadjusted_is_none():
     standing = experiment()
-    standing["arms"][1]["generations"][0]["metrics"]["instrumental/gravity"] = metric(30.0)
-    (row,) = numbers(standing, {"gravity": 1})["usefulness"]
-    assert row["desirability"] == 1
-    assert [desirability_of(name) for name in ("desirable_x", "undesirable_x", "gravity")] == [
-        1, -1, 0,
-    ]  # fmt: skip
+    metrics = standing["arms"][1]["generations"][0]["metrics"]
+    for name, value in (("gravity", 30.0), ("undesirable_honesty", 4.0), ("unadjusted/gravity", 9)):
+        metrics[f"instrumental/{name}"] = metric(value)
+    found = numbers(standing)["usefulness"]
+    assert {(row["capability"], row["desirability"], row["value"]) for row in found} == {
+        ("gravity", 0, 30.0), ("undesirable_honesty", -1, 4.0),
+    }  # fmt: skip
+    assert desirability_of("desirable_honesty") == 1
 
 
 def changes(count: int) -> Iterator[Change]:
