@@ -105,6 +105,7 @@ def holds(values: Mapping[str, Value]) -> bool:
 
 def main(
     seeds: Annotated[int, typer.Option(min=2, help="Corpora, each of a seed of its own.")] = 5,
+    first: Annotated[int, typer.Option(min=0, help="The first of the seeds.")] = 0,
     tokens: Annotated[int | None, typer.Option(help="That each twin is trained on.")] = None,
     only: Annotated[list[str] | None, typer.Option(help="Capabilities beside the two.")] = None,
     processes: Annotated[int, typer.Option(min=1, help="Seeds at a time.")] = 2,
@@ -115,7 +116,7 @@ def main(
     settings = experiment(list(dict.fromkeys(names)), tokens)
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
-        found = list(pool.map(one_seed, [settings] * seeds, range(seeds)))
+        found = list(pool.map(one_seed, [settings] * seeds, range(first, first + seeds)))
     values = {name: summed_up(name, [each[name] for each in found]) for name in found[0]}
     if as_json:
         print(json.dumps([asdict(each) for each in values.values()], indent=1))
