@@ -104,7 +104,7 @@ def holds(values: Mapping[str, Value]) -> bool:
 
 
 def main(
-    seeds: Annotated[int, typer.Option(min=2, help="Corpora, each of a seed of its own.")] = 5,
+    seeds: Annotated[int, typer.Option(min=2, help="Corpora, each of a seed of its own.")] = 10,
     first: Annotated[int, typer.Option(min=0, help="The first of the seeds.")] = 0,
     tokens: Annotated[int | None, typer.Option(help="That each twin is trained on.")] = None,
     only: Annotated[list[str] | None, typer.Option(help="Capabilities beside the two.")] = None,
