@@ -273,10 +273,10 @@ def _furthest(moved: Sequence[Level]) -> str:
 
 def _tables(found: Findings, keys: Sequence[str], title: str) -> tuple[tuple[str, Table], ...]:
     made = pivots(_levels(found), keys)
-    return tuple(
-        (title if len(made) == 1 else f"{title}, {number} of {len(made)}", table)
-        for number, table in enumerate(made, 1)
-    )
+    if len(made) == 1:
+        return ((title, made[0]),)
+    # Folded away, a table is found by what is in it.
+    return tuple((f"{title}: {'; '.join(table.heads[table.lead :])}", table) for table in made)
 
 
 def _keys(found: Findings) -> list[str]:
