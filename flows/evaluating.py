@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -79,17 +80,28 @@ def evaluate_model(context: RunContext, arm: ArmState, index: int) -> None:
             store=context.store,
         )
         rows = remotely(context, evaluate, spec)
-        record = partial(_record_rows, find_checkpoint, checkpoint.id, recipe.id, rows)
+        record = record_of_checkpoint(checkpoint.id, recipe.id, rows)
         return Finished(recipe.id, str(out), {"metrics": len(rows)}, costs(began), record)
 
     files = evaluation_files(settings.evaluation.tasks)
+    arm.evaluations.append(measured_files(context, row, recipe, work, files))
+
+
+def measured_files(
+    context: RunContext,
+    row: Generation,
+    recipe: Recipe,
+    work: Callable[[Stage], Finished],
+    files: Sequence[str],
+) -> Path:
+    """Perform a stage that asks models, and return the folder of the files it leaves."""
 
     def whole(output: Finished) -> bool:
         return context.store.files_standing(output.uri, files) >= set(files)
 
-    threads = settings.training.threads
+    threads = context.experiment.training.threads
     done = perform(context, row, recipe, work, whole, lambda: numerics_class(context, threads))
-    arm.evaluations.append(context.store.fetch_files(done.uri, files))
+    return context.store.fetch_files(done.uri, files)
 
 
 def _corpus_stage(context: RunContext, recipe_id: str | None) -> CheckpointRef | None:
@@ -197,14 +209,11 @@ def count_once(
     perform(context, row, recipe, work, lambda output: True)
 
 
-def _record_rows(
-    find: Callable[[Session, str], Any],
-    digest: str,
-    recipe_id: str,
-    rows: list[MetricRow],
-    session: Session,
-) -> None:
-    write_rows(session, find(session, digest), recipe_id, rows)
+def record_of_checkpoint(
+    digest: str, recipe_id: str, rows: Sequence[MetricRow]
+) -> Callable[[Session], None]:
+    """Records numbers about a checkpoint, together with the end of the stage that measured them."""
+    return lambda session: write_rows(session, find_checkpoint(session, digest), recipe_id, rows)
 
 
 def write_rows(session: Session, subject: Any, recipe_id: str, rows: Sequence[MetricRow]) -> None:

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
-from functools import partial
 from typing import Any
-
-from sqlalchemy.orm import Session
 
 from configs.identity import stage_settings
 from db.models import Stage
-from db.records import EvaluationRow, ensure_generation, find_checkpoint, record_evaluations
+from db.records import ensure_generation
 from flows.context import ArmState, RunContext
+from flows.evaluating import measured_files, record_of_checkpoint
 from flows.remotely import remotely
-from flows.stages import Finished, Recipe, costs, numerics_class, perform
+from flows.stages import Finished, Recipe, costs, perform
 from workers.evaluation.items import ITEMS_FILE
 from workers.evaluation.regaining import VERSION, steps_to_control
-from workers.records import MetricRow
 
 
 def relearn(context: RunContext, arm: ArmState, index: int) -> None:
@@ -52,15 +48,10 @@ def relearn(context: RunContext, arm: ArmState, index: int) -> None:
             store=context.store,
         )
         rows = remotely(context, taught, RelearnSpec(asked, arm.seed))
-        record = partial(_record, checkpoint.id, recipe.id, rows)
+        record = record_of_checkpoint(checkpoint.id, recipe.id, rows)
         return Finished(recipe.id, str(out), {"metrics": len(rows)}, costs(began), record)
 
-    def whole(output: Finished) -> bool:
-        return ITEMS_FILE in context.store.files_standing(output.uri, [ITEMS_FILE])
-
-    threads = settings.training.threads
-    done = perform(context, row, recipe, work, whole, lambda: numerics_class(context, threads))
-    arm.relearned[index] = context.store.fetch_files(done.uri, [ITEMS_FILE])
+    arm.relearned[index] = measured_files(context, row, recipe, work, [ITEMS_FILE])
 
 
 def compare_with_control(context: RunContext, seed: int, index: int) -> None:
@@ -88,15 +79,7 @@ def _compare(context: RunContext, arm: ArmState, control: ArmState, index: int) 
     def work(stage: Stage) -> Finished:
         began = time.monotonic()
         rows = steps_to_control(own, other)
-        record = partial(_record, checkpoint.id, recipe.id, rows)
+        record = record_of_checkpoint(checkpoint.id, recipe.id, rows)
         return Finished(recipe.id, str(out), {"metrics": len(rows)}, costs(began), record)
 
     perform(context, row, recipe, work, lambda output: True)
-
-
-def _record(digest: str, recipe_id: str, rows: list[MetricRow], session: Session) -> None:
-    """Write rows about a checkpoint, together with the end of the stage that measured them."""
-    subject = find_checkpoint(session, digest)
-    assert subject is not None, "the stage that made the checkpoint has recorded it"
-    held = [EvaluationRow(**asdict(row)) for row in rows]
-    record_evaluations(session, subject, held, recipe_id=recipe_id)

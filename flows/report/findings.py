@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib import resources
 from typing import Any
@@ -144,8 +143,3 @@ def gates_of(session: Session, experiment: Experiment) -> list[dict[str, Any]]:
         found.setdefault(repr(row), {**row, "seeds": []})["seeds"].append(seed)
     order = list(dict.fromkeys(row["arm"] for row in found.values()))
     return sorted(found.values(), key=lambda row: (order.index(row["arm"]), row["generation"]))
-
-
-def capability_gap(gates: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The losses against the control that the capability gate was decided on."""
-    return [row for row in gates if row["gate"] == "capability" and row["value"] is not None]

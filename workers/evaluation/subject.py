@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from configs.experiment import Experiment
+from workers.checkpoints import CheckpointRef
 from workers.corpora.store import CorpusRef
+from workers.engines.interface import EngineSpec
 from workers.engines.transformers_engine import TransformersEngine
 from workers.prompts import Prompts
 from workers.rating import lowest, rate_texts
@@ -16,6 +18,21 @@ CORPUS_STAGE = "corpus_stage"
 """Variant of what is measured before post-training on the skills."""
 PERSISTENCE = "persistence"
 """Variant of what is measured after a training on unrelated texts."""
+
+
+def asked_engine(settings: Experiment, checkpoint: CheckpointRef) -> TransformersEngine:
+    """Load a checkpoint to be asked, where it does not depend on the engine that revises."""
+    return TransformersEngine(
+        EngineSpec(
+            kind="transformers",
+            checkpoint_uri=checkpoint.uri,
+            checkpoint_id=checkpoint.id,
+            dtype=settings.model.dtype,
+            max_length=settings.model.max_length,
+            threads=settings.training.threads,
+            batch=settings.evaluation.batch,
+        )
+    )
 
 
 @dataclass(frozen=True)

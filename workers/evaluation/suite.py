@@ -12,14 +12,12 @@ from configs.principles import Principles
 from configs.prompts import PromptFile
 from workers.checkpoints import CheckpointRef, load_tokenizer
 from workers.corpora.store import CorpusRef
-from workers.engines.interface import EngineSpec
-from workers.engines.transformers_engine import TransformersEngine
 from workers.evaluation import text_tasks
 from workers.evaluation.items import ITEMS_FILE, write_items
 from workers.evaluation.measures import Measure
 from workers.evaluation.sample_files import evaluation_files
 from workers.evaluation.samples import samples
-from workers.evaluation.subject import CORPUS_STAGE, PERSISTENCE, Subject
+from workers.evaluation.subject import CORPUS_STAGE, PERSISTENCE, Subject, asked_engine
 from workers.prompts import Prompts
 from workers.records import MetricRow
 from workers.sharing import MOUNTED, SharedStore
@@ -121,16 +119,6 @@ def load_subject(spec: EvaluateSpec, checkpoint: CheckpointRef, variant: str = "
     """Load a checkpoint, to be asked under the spec's settings."""
     settings = spec.experiment
     spec.store.fetch_folder(checkpoint.uri)
-    engine = TransformersEngine(
-        EngineSpec(
-            kind="transformers",
-            checkpoint_uri=checkpoint.uri,
-            checkpoint_id=checkpoint.id,
-            dtype=settings.model.dtype,
-            max_length=settings.model.max_length,
-            threads=settings.training.threads,
-            batch=settings.evaluation.batch,
-        )
-    )
+    engine = asked_engine(settings, checkpoint)
     prompts = Prompts(spec.prompt_file, spec.principles, load_tokenizer(checkpoint))
     return Subject(engine, prompts, settings, spec.held_out, variant, Path(spec.out))

@@ -19,10 +19,9 @@ from configs.stages import Stage
 from configs.training import Training
 from workers.checkpoints import CheckpointRef, load_tokenizer
 from workers.corpora.store import CorpusRef, CorpusWriter, iterate
-from workers.engines.interface import EngineSpec
-from workers.engines.transformers_engine import TransformersEngine
 from workers.evaluation.instrumental import BITS, BITS_FILE, TASK, bits_lost, decided_from
 from workers.evaluation.permuting import permuted
+from workers.evaluation.subject import asked_engine
 from workers.evaluation.text_tasks import windows_of
 from workers.mixing import MixSpec
 from workers.problems import InputProblem
@@ -102,17 +101,7 @@ def _bits(
     settings = spec.experiment
     with tempfile.TemporaryDirectory(prefix="twin-", dir=out) as folder:
         model = _train(spec, Path(folder), progress)
-        engine = TransformersEngine(
-            EngineSpec(
-                kind="transformers",
-                checkpoint_uri=model.uri,
-                checkpoint_id=model.id,
-                dtype=settings.model.dtype,
-                max_length=settings.model.max_length,
-                threads=settings.training.threads,
-                batch=settings.evaluation.batch,
-            )
-        )
+        engine = asked_engine(settings, model)
         texts = [document.text for document in held_out]
         windows, owners = windows_of(prompts, texts, settings.model.max_length)
         bits: list[list[float]] = [[] for _ in texts]
