@@ -1,26 +1,22 @@
 """Writes the study up from its record: `python -m benchmarks.study_results`.
 
-Every number in docs/results.md and in its figures comes from the record of one home, by the
-report's own functions; `palimpsest report NAME --json` prints the same. What was not run is left
-out.
+Every number in docs/results.md and in its figures comes from the record, by the report's own
+functions; `palimpsest report NAME --json` prints the same. What was not run is left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from sqlalchemy import select
 
-from db.models import Experiment
-from db.sessions import open_database
+from benchmarks.study_parts import CORE, OUT_OF_DISTRIBUTION, PARTS, PROPENSITY, Part
+from benchmarks.study_record import Found, collect, held
 from flows.exports.markdown import plain
 from flows.report.costs import summed
-from flows.report.findings import findings
 from flows.report.headline import verdict
 from flows.report.levels import Level, level_of
 from flows.report.metrics import describe
@@ -30,80 +26,7 @@ from flows.report.tables import predictions_table
 from flows.report.trajectories import cell
 
 ROOT = Path(__file__).parents[1]
-CORE = "microworld-study"
 CORE_SECTIONS = ("alignment", "capability", "skill", "anchors", "usefulness", "collapse")
-PROPENSITY, OUT_OF_DISTRIBUTION = "oracle/propensity", "oracle/propensity_ood"
-AGAINST = (PROPENSITY, OUT_OF_DISTRIBUTION, "oracle/facts_accuracy", "bits_per_byte/desirable")
-AS_IT_IS = ("oracle/misaligned_share", "oracle/rater_auc", "oracle/reviser_success")
-Found = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Part:
-    """A question of the study, and the experiments that answer it."""
-
-    name: str
-    """Of the experiment, or of the sweep whose points begin with it."""
-    question: str
-    command: str
-    against: tuple[str, ...] = AGAINST
-    """Metrics of which the difference to the control is told."""
-    as_it_is: tuple[str, ...] = AS_IT_IS
-    """Metrics of which the value itself is told."""
-    every_generation: bool = False
-    """Tell every generation, and not the last one alone."""
-
-
-PARTS = (
-    Part(
-        "study-inversion",
-        "What does dropping do, and what does making worse do?",
-        "palimpsest run configs/study/inversion.yaml",
-    ),
-    Part(
-        "study-mixing",
-        "Replace the corpus or add to it, and how much untouched text to keep?",
-        "palimpsest sweep configs/study/mixing.yaml "
-        "--grid mix.mode=replace,accumulate,accumulate_fixed_budget "
-        "--grid mix.real_floor=0,0.3333,0.6667",
-    ),
-    Part(
-        "study-long",
-        "What do six generations add up to?",
-        "palimpsest run configs/study/long.yaml",
-        every_generation=True,
-    ),
-    Part(
-        "study-reviser",
-        "Iteration, or repetition?",
-        "palimpsest sweep configs/study/reviser.yaml --grid revising.reviser=self,base",
-    ),
-    Part(
-        "study-noise",
-        "Where does the loop climb, and where does it collapse?",
-        "palimpsest sweep configs/study/noise.yaml --grid skills.noise=0,0.1,0.2,0.3 "
-        "--grid skills.source=fixed,self",
-    ),
-    Part(
-        "study-entry",
-        "A late lesson, or one throughout: what persists, and how soon is it unlearned?",
-        "palimpsest sweep configs/study/entry.yaml "
-        "--grid training.entry=throughout,last_tenth,fine_tune",
-        against=(PROPENSITY, f"{PROPENSITY}@persistence", OUT_OF_DISTRIBUTION),
-        as_it_is=("relearning/steps_to_control", "relearning/steps_to_control_ood"),
-    ),
-    Part(
-        "study-framing",
-        "Documents as they are, or inside a context that calls for the behaviour?",
-        "palimpsest sweep configs/study/framing.yaml "
-        "--grid training.framing=null,desirable,undesirable",
-    ),
-    Part(
-        "study-selection",
-        "Best of four, or their median?",
-        "palimpsest sweep configs/study/selection.yaml --grid revising.quantile=1.0,0.5",
-    ),
-)
 
 
 def differences(found: Found, arm: str, index: int) -> dict[str, Level]:
@@ -200,59 +123,65 @@ def _seconds(found: Found) -> float:
     return sum(row["seconds"] for row in summed(found["costs"], "stage"))
 
 
-def write_results(home: Path, out: Path) -> None:
-    """Write the page and its figures.
+def write_results(home: Path, out: Path) -> list[str]:
+    """Take what a home has finished into the record, write the page and its figures.
 
     Args:
-        home: folder of the record.
-        out: Markdown file; figures go to a folder of the same name beside it.
+        home: folder of the experiments.
+        out: Markdown file; figures and record go to a folder of the same name beside it.
+
+    Returns:
+        The experiments that were taken from the home.
     """
     figures = out.with_suffix("")
     figures.mkdir(parents=True, exist_ok=True)
-    database = open_database(f"sqlite:///{home.resolve()}/palimpsest.db")
-    try:
-        with database.readers() as session:
-            names = session.scalars(select(Experiment.name).order_by(Experiment.id)).all()
-            core = findings(session, CORE) if CORE in names else None
-            parts = [
-                (part, {name: findings(session, name) for name in names if _belongs(part, name)})
-                for part in PARTS
-            ]
-    finally:
-        database.dispose()
+    taken = collect(home, figures / "record")
+    record = held(figures / "record")
+    core = record.get(CORE)
+    parts = {
+        part: {name: found for name, found in record.items() if part.holds(name)} for part in PARTS
+    }
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
     page = environment.get_template("study_results.md.j2").render(
         core=_core(core, figures) if core else None,
-        parts=[
-            {"part": part, "table": markdown(comparison(part, held)),
-             "predictions": [(name, markdown(predictions_table(found["predictions"])))
-                             for name, found in held.items() if found["predictions"]],
-             "minutes": sum(map(_seconds, held.values())) / 60,
-             "seeds": len(next(iter(held.values()))["seeds"]),
-             "shared": next(iter(held.values()))["seeds_share_generation_0"]}
-            for part, held in parts
-            if held
-        ],
-        missing=[part for part, held in parts if not held],
-    )  # fmt: skip
+        parts=[_shown(part, found) for part, found in parts.items() if found],
+        missing=[part for part, found in parts.items() if not found],
+    )
     out.write_text(page, encoding="utf-8")
+    return taken
 
 
-def _belongs(part: Part, name: str) -> bool:
-    return name == part.name or name.startswith(f"{part.name}-")
+def _shown(part: Part, record: Mapping[str, Found]) -> dict[str, Any]:
+    """What the template shows of a part."""
+    first = next(iter(record.values()))
+    return {
+        "part": part,
+        "table": markdown(comparison(part, record)),
+        "predictions": [
+            (name, markdown(predictions_table(found["predictions"])))
+            for name, found in record.items()
+            if found["predictions"]
+        ],
+        "minutes": sum(map(_seconds, record.values())) / 60,
+        "machine": _machine(first["provenance"].get("host") or {}),
+        "commit": first["provenance"].get("commit"),
+        "seeds": len(first["seeds"]),
+        "shared": first["seeds_share_generation_0"],
+    }
 
 
 def main(
     home: Annotated[
-        Path, typer.Option(envvar="PALIMPSEST_HOME", help="Folder of the record.")
+        Path, typer.Option(envvar="PALIMPSEST_HOME", help="Folder of the experiments.")
     ] = Path(".palimpsest"),
     out: Annotated[Path, typer.Option(help="File to write.")] = ROOT / "docs" / "results.md",
 ) -> None:
-    """Write docs/results.md and its figures from the study's record."""
-    write_results(home, out)
+    """Write docs/results.md with its figures and its record."""
+    for name in write_results(home, out):
+        typer.echo(f"taken from {home}: {name}")
     typer.echo(out)
 
 
