@@ -40,8 +40,7 @@ def advance(experiment: Experiment, until: int) -> Outcome:
     with open_run(experiment, until) as context:
         beginnings.with_options(task_runner=side_by_side(experiment))()
         for index in range(1, until + 1):
-            for seed in experiment.seeds:
-                generation.with_options(task_runner=side_by_side(experiment))(seed, index)
+            generation.with_options(task_runner=side_by_side(experiment))(index)
             decide(context, index)
             publish_generation(context, index)
         for seed in experiment.seeds:

@@ -1,4 +1,4 @@
-"""One generation of one seed: treat each arm's corpus, train, evaluate."""
+"""One generation: treat each arm's corpus, train, evaluate."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -37,41 +38,43 @@ from workers.storage import explain_full_disk
 Rows = Iterable[dict[str, Any]]
 
 
-@flow(name="generation", flow_run_name="seed-{seed}-generation-{index}")
+@flow(name="generation", flow_run_name="generation-{index}")
 @heard_again()
-def generation(seed: int, index: int) -> None:
-    """Make generation `index` of every arm that goes on, out of generation `index` - 1."""
+def generation(index: int) -> None:
+    """Make generation `index` of every seed's arms that go on, out of generation `index` - 1."""
     context = current()
-    arms = [arm for arm in context.arms[seed] if not arm.stopped]
-    rows: dict[ArmName, Generation] = {}
-    for arm in arms:
-        rows[arm.name] = treat(context, arm, index)
+    seeds = {
+        seed: [arm for arm in context.arms[seed] if not arm.stopped]
+        for seed in context.experiment.seeds
+    }
+    rows: list[Generation] = []
+    for arm in chain(*seeds.values()):
+        rows.append(row := treat(context, arm, index))
         # At once, while the engines still hold the model that has read.
-        label_skills(context, arm, index, rows[arm.name], run_shard_group)
-    _make_models(context, arms, index, left_out(arms))
-    check_matching(context, seed, index)
-    compare_with_control(context, seed, index)
-    for arm in arms:
-        if anchoring.asked(context):
-            anchoring.compare_raters(context, arm, index, run_shard_group)
+        label_skills(context, arm, index, row, run_shard_group)
+    _make_models(context, seeds.values(), index)
+    for seed, arms in seeds.items():
+        check_matching(context, seed, index)
+        compare_with_control(context, seed, index)
+        for arm in arms:
+            if anchoring.asked(context):
+                anchoring.compare_raters(context, arm, index, run_shard_group)
     with context.write() as session:
-        for arm in arms:
-            set_generation(session, rows[arm.name], status="finished")
+        for row in rows:
+            set_generation(session, row, status="finished")
 
 
-def _make_models(
-    context: RunContext, arms: list[ArmState], index: int, excluded: frozenset[str]
-) -> None:
+def _make_models(context: RunContext, seeds: Iterable[list[ArmState]], index: int) -> None:
     """Train and evaluate each arm's model, as many at a time as `training.at_once` says."""
+    wanted = [(arm.name, arm.seed, index, left_out(arms)) for arms in seeds for arm in arms]
     if context.experiment.training.at_once == 1:
-        for arm in arms:
-            make_model(arm.name, arm.seed, index, excluded)
+        for each in wanted:
+            make_model(*each)
         return
     # Ray's processes end with the thread that started them, so it is not one of the tasks'.
     context.connect_ray()
-    at_work = [make_model.submit(arm.name, arm.seed, index, excluded) for arm in arms]
-    for each in at_work:
-        each.result()
+    for at_work in [make_model.submit(*each) for each in wanted]:
+        at_work.result()
 
 
 def treat(context: RunContext, arm: ArmState, index: int) -> Generation:
