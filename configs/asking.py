@@ -46,6 +46,9 @@ class Engine(Section):
     """Start faster without graph capture or compilation."""
     batch: Positive = 256
     """Sequences that an engine works on at once."""
+    draft_tokens: Annotated[int, Field(ge=0)] = 16
+    """Where documents are rewritten whole, at temperature 0 and by `vllm` on one GPU or CPU: most
+    tokens of the document that are guessed ahead of the reply in one step; 0 guesses none."""
     attempts: Positive = 3
     """Tries of a shard before it is split."""
     shard_timeout_s: Annotated[float, Field(gt=0)] = 1800

@@ -33,7 +33,14 @@ def engine_spec(
     experiment: Experiment, checkpoint: CheckpointRef, store: SharedStore = MOUNTED
 ) -> EngineSpec:
     """The engine that asks a checkpoint under an experiment's settings."""
-    engine = experiment.engine
+    engine, revising = experiment.engine, experiment.revising
+    # Where a model is split over GPUs, its processes do not know the sources.
+    drafts = (
+        engine.kind == "vllm"
+        and engine.tensor_parallel == 1
+        and revising.mode == "rewrite"
+        and revising.temperature == 0
+    )
     return EngineSpec(
         kind=engine.kind,
         checkpoint_uri=checkpoint.uri,
@@ -46,6 +53,7 @@ def engine_spec(
         gpu_memory_share=engine.gpu_memory_share,
         enforce_eager=engine.enforce_eager,
         batch=engine.batch,
+        draft_tokens=engine.draft_tokens if drafts else 0,
         store=store,
     )
 

@@ -24,6 +24,8 @@ class EngineInfo:
     version: str
     start_s: float
     pid: int
+    note: str = ""
+    """What of its settings the engine could not be had with, and why."""
 
 
 class EngineActor:
@@ -52,7 +54,8 @@ class EngineActor:
             self._engine = start_engine(spec, self._claimed.cores)
             self._spec = spec
         took = time.perf_counter() - began
-        return EngineInfo(self._engine.name, self._engine.version, took, os.getpid())
+        engine = self._engine
+        return EngineInfo(engine.name, engine.version, took, os.getpid(), engine.note)
 
     def work(self, job: Job, part: Part, path: str) -> dict[str, Any]:
         """Do a part, write its output to `path`, and leave it where every node can have it."""

@@ -143,6 +143,8 @@ class Members:
         else:
             self.info, member.starting, member.began = said, None, None
             member.failed = member.lost = 0
+            if said.note:
+                self._terms.say(f"  engine: {said.note}; going on without")
 
     def renew(self, member: Member, spec: EngineSpec | None = None) -> None:
         """Ask for an actor afresh: an engine that failed once may be dead or spoiled."""

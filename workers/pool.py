@@ -194,7 +194,7 @@ class EnginePool:
             result.seconds += found["seconds"]
             result.nodes.add(found["node"])
             result.attempts = max(result.attempts, part.attempt)
-            _add(result.usage, Usage(**found["usage"]))
+            result.usage.add(Usage(**found["usage"]))
         return None
 
     def _again(
@@ -274,10 +274,3 @@ def _finish(job: Job, shard: _Shard) -> ShardResult:
             job.store.remove(file)
     result.uri, result.digest = str(path), digest
     return result
-
-
-def _add(total: Usage, more: Usage) -> None:
-    total.calls += more.calls
-    total.prompt_tokens += more.prompt_tokens
-    total.cached_tokens += more.cached_tokens
-    total.output_tokens += more.output_tokens

@@ -102,6 +102,10 @@ def propose(
         temperature=temperature,
         stop_ids=(prompts.end_id,),
         seeds=tuple(seeds[requests[i].doc_id] for i in fits) if temperature > 0 else (),
+        # Of a reply in edits nothing is known but that it begins with a sentence's number.
+        sources=tuple(tuple(prompts.reply(requests[i].text)) for i in fits)
+        if mode == "rewrite"
+        else (),
     )
     replies = engine.generate([questions[i] for i in fits], sampling)
     for i, reply in zip(fits, replies, strict=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Protocol
 
 from workers.sharing import MOUNTED, SharedStore
@@ -25,6 +25,8 @@ class EngineSpec:
     gpu_memory_share: float = 0.9
     enforce_eager: bool = True
     batch: int = 256
+    draft_tokens: int = 0
+    """Most tokens of a reply's source that are guessed ahead in one step."""
     store: SharedStore = MOUNTED
     """Where the checkpoint is fetched from, on a node that lacks it."""
 
@@ -46,19 +48,25 @@ class Usage:
     prompt_tokens: int = 0
     cached_tokens: int = 0
     output_tokens: int = 0
+    drafted_tokens: int = 0
+    """Guessed ahead from sources."""
+    accepted_tokens: int = 0
+    """Output tokens that were guessed ahead, and so took no step of their own."""
 
     def since(self, before: Usage) -> Usage:
         """Return what was added after `before` was copied."""
         return Usage(
-            self.calls - before.calls,
-            self.prompt_tokens - before.prompt_tokens,
-            self.cached_tokens - before.cached_tokens,
-            self.output_tokens - before.output_tokens,
+            **{name: value - getattr(before, name) for name, value in asdict(self).items()}
         )
+
+    def add(self, more: Usage) -> None:
+        """Count what another total holds as well."""
+        for name, value in asdict(more).items():
+            setattr(self, name, getattr(self, name) + value)
 
     def copy(self) -> Usage:
         """Return the totals as they are now."""
-        return Usage(self.calls, self.prompt_tokens, self.cached_tokens, self.output_tokens)
+        return replace(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +78,9 @@ class Sampling:
     stop_ids: tuple[int, ...] = ()
     seeds: tuple[int, ...] = field(default=())
     """One seed a prompt; needed when the temperature is above 0."""
+    sources: tuple[tuple[int, ...], ...] = field(default=())
+    """What each reply is expected to copy for the most part, one for each prompt. An engine that
+    drafts may write such a reply in fewer steps; the reply is the same without."""
 
 
 class Engine(Protocol):
@@ -78,6 +89,8 @@ class Engine(Protocol):
     name: str
     version: str
     usage: Usage
+    note: str
+    """What of its settings it could not be had with, and why; empty as a rule."""
 
     def choices(
         self, prompts: Sequence[Sequence[int]], answer_ids: Sequence[int]

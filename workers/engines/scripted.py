@@ -15,6 +15,7 @@ class ScriptedEngine:
 
     name = "scripted"
     version = "1"
+    note = ""
 
     def __init__(self, choice: Choice, answer: Answer) -> None:
         """`choice` gives log-probabilities in the order of the answers, `answer` a reply."""

@@ -25,6 +25,7 @@ class TransformersEngine:
     """A transformers model in this process, on the GPU if there is one."""
 
     name = "transformers"
+    note = ""
 
     def __init__(self, spec: EngineSpec) -> None:
         """Load the weights."""

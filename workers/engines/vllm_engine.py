@@ -6,7 +6,7 @@ import gc
 import os
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import torch
 from vllm import LLM, SamplingParams
@@ -14,7 +14,13 @@ from vllm.distributed import cleanup_dist_env_and_memory
 from vllm.inputs import TokensPrompt
 from vllm.outputs import RequestOutput
 
+from workers.engines.drafting import PROPOSER, hinted
 from workers.engines.interface import EngineSpec, Reply, Sampling, Usage
+
+LIKELIEST = 64
+"""Tokens whose log-probabilities are asked for first, where named ones cannot be had."""
+PROBE = (1, 2, 3, 2, 3, 2, 3, 2)
+PROBE_TOKENS = 4
 
 
 def prepare_environment(spec: EngineSpec, cores: Sequence[int]) -> None:
@@ -40,9 +46,25 @@ class VllmEngine:
         """Load the weights and reserve the key-value cache."""
         self.version = _installed_version()
         self.usage = Usage()
+        self.note = ""
+        self._drafts = spec.draft_tokens > 0
         # vLLM compiles a helper or two even then, for which a machine would need a C++ compiler.
         torch.compiler.set_stance("force_eager" if spec.enforce_eager else "default")
-        self._llm: LLM | None = LLM(
+        self._llm: LLM | None = None
+        try:
+            self._load(spec)
+        except Exception as error:
+            # What of speculation an engine supports changes from release to release, with the model
+            # and with the machine. A fault of something else shows again without it.
+            if not self._drafts:
+                raise
+            self.note = f"it refuses to draft from sources ({type(error).__name__}: {error})"[:300]
+            self._drafts = False
+            self.close()
+            self._load(spec)
+
+    def _load(self, spec: EngineSpec) -> None:
+        self._llm = LLM(
             model=spec.checkpoint_uri,
             dtype=cast("Literal['float32', 'bfloat16', 'float16']", spec.dtype),
             max_model_len=spec.max_length,
@@ -59,23 +81,49 @@ class VllmEngine:
             trust_remote_code=False,
             load_format="safetensors",
             disable_log_stats=True,
-            max_logprobs=64,
+            max_logprobs=-1,
             seed=0,
+            speculative_config=_drafting(spec) if self._drafts else None,
         )
+        if self._drafts:
+            # Some faults show at the first draft only. Ids this small are in every vocabulary.
+            probe = Sampling(max_tokens=PROBE_TOKENS, sources=(PROBE,))
+            self.generate([PROBE], probe)
+            self.usage = Usage()
 
     def choices(
         self, prompts: Sequence[Sequence[int]], answer_ids: Sequence[int]
     ) -> list[list[float]]:
         """Log-probabilities of each answer token as the next token, by one prefill a prompt."""
         ids = list(answer_ids)
-        params = SamplingParams(
-            max_tokens=1, temperature=0.0, logprob_token_ids=ids, detokenize=False
-        )
-        rows: list[list[float]] = []
-        for output in self._run(prompts, params):
-            found = (output.outputs[0].logprobs or [{}])[0]
-            rows.append([found[token].logprob for token in ids])
+        if not self._drafts:
+            params = SamplingParams(
+                max_tokens=1, temperature=0.0, logprob_token_ids=ids, detokenize=False
+            )
+            return [[found[token] for token in ids] for found in self._first(prompts, params)]
+        # An engine that drafts gives no log-probabilities of named tokens, but of the likeliest
+        # ones, and answers are among them as a rule.
+        rows: list[list[float]] = [[]] * len(prompts)
+        left = list(range(len(prompts)))
+        for likeliest in (LIKELIEST, -1):
+            params = SamplingParams(
+                max_tokens=1, temperature=0.0, logprobs=likeliest, detokenize=False
+            )
+            for i, found in zip(left, self._first([prompts[i] for i in left], params), strict=True):
+                rows[i] = [found[token] for token in ids if token in found]
+            left = [i for i in left if len(rows[i]) < len(ids)]
+            if not left:
+                break
         return rows
+
+    def _first(
+        self, prompts: Sequence[Sequence[int]], params: SamplingParams
+    ) -> list[dict[int, float]]:
+        """Log-probabilities of the tokens that the parameters ask for, as the next token."""
+        return [
+            {token: each.logprob for token, each in (output.outputs[0].logprobs or [{}])[0].items()}
+            for output in self._run(prompts, params)
+        ]
 
     def continuation_scores(
         self, sequences: Sequence[Sequence[int]], lengths: Sequence[int]
@@ -89,6 +137,8 @@ class VllmEngine:
         Returns:
             Log-probabilities in nats, and whether each of those tokens is the likeliest.
         """
+        if self._drafts:
+            raise RuntimeError("an engine that drafts gives no log-probabilities of named tokens")
         # The last token is scored as one that could follow: a prompt must leave room for a reply.
         params = [
             SamplingParams(
@@ -128,7 +178,12 @@ class VllmEngine:
             for seed in seeds
         ]
         replies: list[Reply] = []
-        for output in self._run(prompts, params):
+        sources = sampling.sources if self._drafts and sampling.temperature == 0 else ()
+        with hinted(prompts if sources else (), sources) as hints:
+            outputs = self._run(prompts, params)
+        self.usage.drafted_tokens += hints.drafted
+        self.usage.accepted_tokens += hints.accepted
+        for output in outputs:
             done = output.outputs[0]
             ids = tuple(done.token_ids)
             finished = done.finish_reason == "stop"
@@ -159,6 +214,14 @@ class VllmEngine:
         self.usage.cached_tokens += sum(output.num_cached_tokens or 0 for output in outputs)
         self.usage.output_tokens += sum(len(output.outputs[0].token_ids) for output in outputs)
         return outputs
+
+
+def _drafting(spec: EngineSpec) -> dict[str, Any]:
+    return {
+        "method": "custom_class",
+        "model": PROPOSER,
+        "num_speculative_tokens": spec.draft_tokens,
+    }
 
 
 def _installed_version() -> str:
