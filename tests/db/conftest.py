@@ -9,10 +9,12 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import create_engine, text
+from sound_record import record_sound
+from sqlalchemy import create_engine, select, text
 from sqlalchemy.orm import Session
 
-from db.models import Base
+from db.models import Base, Experiment
+from db.records import ensure_arm
 from db.sessions import Database, open_database
 
 
@@ -95,3 +97,17 @@ def session(database: Database) -> Iterator[Session]:
     """A session of a writer; what it does not commit is rolled back."""
     with database.sessions() as session:
         yield session
+
+
+@pytest.fixture
+def sqlite_url(migrated_sqlite: Path, tmp_path: Path) -> str:
+    path = tmp_path / "record.db"
+    path.write_bytes(migrated_sqlite.read_bytes())
+    opened = open_database(f"sqlite:///{path}")
+    with opened.sessions.begin() as session:
+        record_sound(session)
+        experiment = session.scalars(select(Experiment)).one()
+        for number in range(300):
+            ensure_arm(session, experiment, f"arm-{number}", 0)
+    opened.dispose()
+    return f"sqlite:///{path}"
