@@ -49,6 +49,10 @@ class Engine(Section):
     draft_tokens: Annotated[int, Field(ge=0)] = 16
     """Where documents are rewritten whole, at temperature 0 and by `vllm` on one GPU or CPU: most
     tokens of the document that are guessed ahead of the reply in one step; 0 guesses none."""
+    answers_gb: Annotated[float, Field(ge=0)] = 1.0
+    """GiB of answers that are kept in `home`, so that the same weights are never asked the same
+    twice; the oldest go first, and 0 keeps none. Where several machines share one home over a
+    network, none are kept."""
     attempts: Positive = 3
     """Tries of a shard before it is split."""
     shard_timeout_s: Annotated[float, Field(gt=0)] = 1800

@@ -34,7 +34,7 @@ def label_skills(
     job = LabelJob(
         corpus=shards_of(given.exemplars, given.digest, folder),
         out=folder,
-        spec=steps.engine_spec(settings, model, context.store),
+        spec=steps.asking_engine(context, model),
         prompt_file=context.prompt_file,
         principles=context.principles,
         min_answer_mass=settings.rating.min_answer_mass,

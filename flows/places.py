@@ -16,6 +16,7 @@ from workers.sharing import SharedStore
 STORAGE_VARIABLE = "PALIMPSEST_STORAGE"
 ROOMS = ("corpora", "checkpoints", "stages")
 RECORD_FILE = "palimpsest.db"
+ANSWERS_FILE = "answers.db"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from configs.experiment import Experiment
 from db.models import Arm, Generation, Stage, StageUse
 from db.models import Experiment as ExperimentRow
 from flows.opening import home_of, open_record, record_exists, refuse_changes, resolved_config
-from workers.jobs import ReviseJob
+from workers.revise_job import ReviseJob
 
 Done = dict[tuple[str, int, int], dict[str, int]]
 

@@ -20,7 +20,8 @@ from workers.assembling import decided
 from workers.checkpoints import admit
 from workers.corpora.intake import import_corpus
 from workers.engines.start import start_engine
-from workers.jobs import AcceptJob, Part, RateJob, ReviseJob, shard_file
+from workers.jobs import AcceptJob, Part, RateJob, shard_file
+from workers.revise_job import ReviseJob
 from workers.storage import write_table
 
 

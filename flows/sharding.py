@@ -50,7 +50,10 @@ def sharded(
         joined = "\n".join(digests[index] for index in sorted(digests))
         digest = hashlib.sha256(joined.encode("ascii")).hexdigest()
         spent = _sharded_costs(context, job, list(kept.values()), results, began)
-        return Finished(digest, job.out, {"shards": len(digests)}, spent)
+        reused = sum(result.usage.reused for result in results)
+        if reused:
+            context.reporter.step(f"  {recipe.stage}: {reused:,} answers were known")
+        return Finished(digest, job.out, {"shards": len(digests), "reused": reused}, spent)
 
     def whole(output: Finished) -> bool:
         wanted = set(map(shard_name, range(len(job.corpus.shards))))

@@ -18,21 +18,42 @@ from db.records import (
     find_corpus_version,
 )
 from flows.context import RunContext
+from flows.places import ANSWERS_FILE
 from flows.sharding import ShardGroup, sharded
 from flows.stages import Finished, Recipe, costs, perform
 from workers.assembling import Assembled, assemble
 from workers.checkpoints import CheckpointRef
 from workers.corpora.store import CorpusRef, open_corpus
 from workers.engines.interface import EngineSpec
-from workers.jobs import AcceptJob, RateJob, ReviseJob, shard_name
+from workers.jobs import AcceptJob, RateJob, shard_name
 from workers.records import Aim
+from workers.revise_job import ReviseJob
 from workers.sharing import MOUNTED, SharedStore
 
 
+def asking_engine(context: RunContext, checkpoint: CheckpointRef) -> EngineSpec:
+    """The engine that asks a checkpoint in this run."""
+    # SQLite is not for a folder that several machines share.
+    own = context.cluster() is None or context.store.url is not None
+    keeps = own and context.experiment.engine.answers_gb > 0
+    answers = str(context.home / ANSWERS_FILE) if keeps else ""
+    return engine_spec(context.experiment, checkpoint, context.store, answers)
+
+
 def engine_spec(
-    experiment: Experiment, checkpoint: CheckpointRef, store: SharedStore = MOUNTED
+    experiment: Experiment,
+    checkpoint: CheckpointRef,
+    store: SharedStore = MOUNTED,
+    answers: str = "",
 ) -> EngineSpec:
-    """The engine that asks a checkpoint under an experiment's settings."""
+    """The engine that asks a checkpoint under an experiment's settings.
+
+    Args:
+        experiment: its settings.
+        checkpoint: the weights.
+        store: where they are fetched from.
+        answers: file in which answers are kept; none are without.
+    """
     engine, revising = experiment.engine, experiment.revising
     # Where a model is split over GPUs, its processes do not know the sources.
     drafts = (
@@ -54,6 +75,8 @@ def engine_spec(
         enforce_eager=engine.enforce_eager,
         batch=engine.batch,
         draft_tokens=engine.draft_tokens if drafts else 0,
+        answers=answers,
+        answers_gb=engine.answers_gb,
         store=store,
     )
 
@@ -87,7 +110,7 @@ def rate(
     job = RateJob(
         corpus=corpus,
         out=str(context.stage_folder(recipe.id)),
-        spec=engine_spec(context.experiment, checkpoint, context.store),
+        spec=asking_engine(context, checkpoint),
         prompt_file=context.prompt_file,
         principles=context.principles,
         min_answer_mass=context.experiment.rating.min_answer_mass,
@@ -125,7 +148,7 @@ def revise(
     job = ReviseJob(
         corpus=corpus,
         out=str(context.stage_folder(recipe.id)),
-        spec=engine_spec(settings, checkpoint, context.store) if asks else None,
+        spec=asking_engine(context, checkpoint) if asks else None,
         prompt_file=context.prompt_file,
         principles=context.principles,
         min_answer_mass=settings.rating.min_answer_mass,
@@ -164,7 +187,7 @@ def accept(
     job = AcceptJob(
         corpus=corpus,
         out=str(context.stage_folder(recipe.id)),
-        spec=engine_spec(context.experiment, rater, context.store),
+        spec=asking_engine(context, rater),
         prompt_file=context.prompt_file,
         principles=context.principles,
         min_answer_mass=context.experiment.rating.min_answer_mass,

@@ -16,9 +16,10 @@ from workers.checkpoint_files import SHIPPED
 from workers.corpora.store import CorpusRef, CorpusWriter
 from workers.engines.interface import EngineSpec, Reply
 from workers.engines.scripted import ScriptedEngine
-from workers.jobs import AcceptJob, Part, ReviseJob, shard_file
+from workers.jobs import AcceptJob, Part, shard_file
 from workers.microworld.tokenizer import build_tokenizer
 from workers.records import RATINGS, Document, Rating, text_digest, to_table
+from workers.revise_job import ReviseJob
 from workers.revising import Proposal
 from workers.storage import write_table
 

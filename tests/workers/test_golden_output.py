@@ -20,9 +20,10 @@ from workers.corpora.intake import import_corpus
 from workers.corpora.store import iterate
 from workers.engines.interface import EngineSpec, Reply
 from workers.engines.scripted import ScriptedEngine
-from workers.jobs import AcceptJob, Part, RateJob, ReviseJob, shard_file
+from workers.jobs import AcceptJob, Part, RateJob, shard_file
 from workers.mix_specs import MixSpec
 from workers.mixing import build_mix
+from workers.revise_job import ReviseJob
 from workers.storage import write_table
 from workers.versions import ALGORITHM_VERSIONS
 

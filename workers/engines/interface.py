@@ -27,6 +27,10 @@ class EngineSpec:
     batch: int = 256
     draft_tokens: int = 0
     """Most tokens of a reply's source that are guessed ahead in one step."""
+    answers: str = ""
+    """File on the node's own disk in which answers are kept; none are where it is empty."""
+    answers_gb: float = 1.0
+    """Its size at which the oldest answers go."""
     store: SharedStore = MOUNTED
     """Where the checkpoint is fetched from, on a node that lacks it."""
 
@@ -48,6 +52,8 @@ class Usage:
     prompt_tokens: int = 0
     cached_tokens: int = 0
     output_tokens: int = 0
+    reused: int = 0
+    """Questions that were answered before, and so took no call."""
     drafted_tokens: int = 0
     """Guessed ahead from sources."""
     accepted_tokens: int = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
+from pathlib import Path
 
 from workers.engines.interface import Engine, EngineSpec
 from workers.problems import InputProblem
@@ -37,7 +38,22 @@ def start_engine(spec: EngineSpec, cores: Sequence[int] = ()) -> Engine:
         from workers.engines.vllm_engine import VllmEngine, prepare_environment
 
         prepare_environment(spec, cores)
-        return VllmEngine(spec)
+        return _remembering(VllmEngine(spec), spec)
     from workers.engines.transformers_engine import TransformersEngine
 
-    return TransformersEngine(spec)
+    return _remembering(TransformersEngine(spec), spec)
+
+
+def _remembering(engine: Engine, spec: EngineSpec) -> Engine:
+    """The engine, asked only what these weights were not asked before on this node."""
+    if not spec.answers:
+        return engine
+    from workers.engines.answers import Answers, RememberingEngine
+    from workers.nodes import device
+
+    if not spec.checkpoint_id:
+        raise ValueError("answers are kept under the hash of the weights, and there is none")
+    depends_on = (spec.checkpoint_id, spec.kind, engine.version, spec.dtype, spec.threads,
+                  spec.tensor_parallel, device())  # fmt: skip
+    answers = Answers(Path(spec.answers), round(spec.answers_gb * 2**30))
+    return RememberingEngine(engine, answers, depends_on)
