@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from configs.arms import Arm
 from configs.asking import Acceptance, Engine, Model, Rating, Revising
+from configs.budget import Budget
 from configs.corpora import Corpus, CorpusOptions, MicroworldCorpus
 from configs.evaluation import OF_THE_ORACLE, Evaluation
 from configs.gating import AUDITORS, Gate
@@ -72,6 +73,8 @@ class Experiment(Section):
     """When a generation is promoted."""
     predictions: tuple[Prediction, ...] = ()
     """What is expected, written down before the first model call and judged afterwards."""
+    budget: Budget = Budget()
+    """What may be spent."""
     placement: Placement = Placement()
     """Where things are."""
 

@@ -87,6 +87,7 @@ EXTENDABLE = (
     "evaluation",
     # Those on record stay with their time; one that is added later is known as late.
     "predictions",
+    "budget",
     "placement",
     "corpus.path",
     "skills.path",
@@ -102,6 +103,8 @@ EXTENDABLE = (
     "engine.wait_s",
     "engine.error_budget",
     "engine.batch",
+    "engine.draft_tokens",
+    "engine.answers_gb",
     "training.num_gpus",
     "training.at_once",
 )

@@ -24,6 +24,7 @@ from flows import provenance
 from flows.console import Reporter
 from flows.lease import PATIENCE_S, fenced
 from flows.places import Place, place_at
+from flows.spending import Spending
 from workers.interrupting import stop_if_asked
 from workers.ray_address import cluster_address
 from workers.sharing import MOUNTED, SharedStore
@@ -126,6 +127,8 @@ class RunContext:
     arms: dict[int, list[ArmState]] = field(default_factory=dict)
     """Arms by seed, the control first."""
     model_calls: int = 0
+    spending: Spending = field(default_factory=Spending)
+    """The budget, and what was spent of it."""
     _joining: threading.RLock = field(default_factory=threading.RLock)
     """Held while Ray or its cluster is joined: several models may be made at once."""
     _stages: dict[str, threading.Lock] = field(default_factory=dict)

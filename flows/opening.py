@@ -18,6 +18,7 @@ from configs.loading import ConfigProblem, expand_path
 from configs.principles import Principles, load_principles
 from configs.prompts import PromptFile, load_prompts
 from db.engines import parse_url
+from db.lineage.spending import spent_before
 from db.models import Arm as ArmRow
 from db.models import ConfigVersion, PrinciplesFile, PromptSet, Run, SkillsFile
 from db.models import Experiment as ExperimentRow
@@ -43,6 +44,7 @@ from flows.context import RunContext, entered
 from flows.lease import AT_ONCE, fenced, hold_leases
 from flows.leftovers import live_leases
 from flows.places import storage_of, store_of
+from flows.spending import Spending
 from flows.storing import claim
 from workers.corpora.row_files import find_files
 from workers.interrupting import asked_to_stop
@@ -125,6 +127,8 @@ def open_run(experiment: Experiment, until: int) -> Iterator[RunContext]:
             _note_texts(database, run, principles, prompt_file, skills)
             with database.readers() as session:
                 claim(session, store)
+                row = require_experiment(session, experiment.name)
+                before = spent_before(session, row, run)
             context = RunContext(
                 experiment=experiment,
                 home=home,
@@ -138,6 +142,7 @@ def open_run(experiment: Experiment, until: int) -> Iterator[RunContext]:
                 until=until,
                 store=store,
                 harness=harness,
+                spending=Spending(experiment.budget, before),
             )
             for each in said:
                 context.say(each)

@@ -43,6 +43,7 @@ def sharded(
             context.reporter.step(f"  {recipe.stage}: {len(kept)} shards kept from before")
         results: list[ShardResult] = []
         for start in range(0, len(missing), GROUP):
+            context.spending.check()
             errors = sum(result.errors for result in results)
             results += group(stage, job, missing[start : start + GROUP], errors)
         digests = {index: row.digest for index, row in kept.items()}
@@ -99,6 +100,7 @@ def _sharded_costs(
 
 def note_shard(context: RunContext, stage: Stage, result: ShardResult) -> None:
     """Record a finished shard."""
+    context.spending.note(result.usage)
     with context.write() as session:
         record_shard(
             session,

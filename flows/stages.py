@@ -112,6 +112,7 @@ def _perform(
             context.reporter.reused += 1
             return output
         context.reporter.step(f"  {recipe.stage}: recorded, but its files are gone; doing it again")
+    context.spending.check()
     # Asked before the write: on a cluster the nodes say it, and a run that joins them writes too.
     arithmetic = numerics() if numerics else None
     with context.write() as session:

@@ -102,6 +102,8 @@ def test_a_principle_needs_both_sides_with_an_evaluation_each():
         ({"arms": ["control", "revise", "filter"]}, True),
         ({"evaluation": {"items": 7}}, True),
         ({"engine": {"actors": 1}}, True),
+        ({"engine": {"draft_tokens": 0, "answers_gb": 0}}, True),
+        ({"budget": {"hours": 2.5}}, True),
         ({"placement": {"home": "/elsewhere"}}, True),
         ({"rating": {"threshold": 0.6}}, False),
         ({"training": {"init": "parent"}}, False),
