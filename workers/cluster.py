@@ -12,7 +12,7 @@ from typing import Any
 import ray
 from ray.exceptions import AuthenticationError, RayError
 
-from workers.problems import InputProblem
+from workers.problems import InputProblem, WorkProblem
 from workers.ray_address import ADDRESS_VARIABLE, TOKEN_VARIABLES
 
 ANSWER_S = 15.0
@@ -31,6 +31,7 @@ def connect(address: str | None, cpus: int) -> None:
 
     Raises:
         InputProblem: there is no cluster at the address, or it does not let this process in.
+        WorkProblem: Ray does not start on this machine.
     """
     if ray.is_initialized():
         return
@@ -38,14 +39,26 @@ def connect(address: str | None, cpus: int) -> None:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     if address is None:
-        # Said outright: without an address, Ray would join whatever cluster runs on this machine.
-        ray.init(address="local", num_cpus=cpus, include_dashboard=False, **options)
+        _start_here(cpus, options)
         return
     _check_something_listens(address)
     try:
         ray.init(address=address, **options)
     except (OSError, ValueError, RuntimeError, RayError) as error:
         raise InputProblem(_why_refused(address, error)) from error
+
+
+def _start_here(cpus: int, options: dict[str, Any]) -> None:
+    try:
+        # Said outright: without an address, Ray would join whatever cluster runs on this machine.
+        ray.init(address="local", num_cpus=cpus, include_dashboard=False, **options)
+    except Exception as error:
+        # Of its own processes' late start Ray tells by no narrower class than this.
+        raise WorkProblem(
+            f"Ray did not start on this machine ({error}). Its processes have a minute or so to "
+            "start, which a busy machine may not leave them: run the same command again when there "
+            "is a core to spare, or look at /tmp/ray/session_latest/logs. Finished stages are kept."
+        ) from error
 
 
 def _check_something_listens(address: str) -> None:

@@ -193,6 +193,19 @@ def test_an_address_where_nothing_listens_is_said_at_once(monkeypatch: pytest.Mo
         connect("ray://127.0.0.1:10001", 1)
 
 
+def test_a_machine_that_leaves_ray_no_time_to_start_is_told_what_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def late(**_: object) -> None:
+        raise Exception("The current node timed out during startup.")
+
+    if ray.is_initialized():
+        ray.shutdown()
+    monkeypatch.setattr(ray, "init", late)
+    with pytest.raises(WorkProblem, match=r"timed out during startup.*run the same command again"):
+        connect(None, 1)
+
+
 def joining(address: str, **environment: str) -> str:
     code = f"""
 from workers.cluster import connect
