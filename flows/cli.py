@@ -15,6 +15,7 @@ from configs.loading import ConfigProblem, load
 from db.problems import DatabaseProblem
 from flows import cli_inspect, cli_manage
 from flows.cli_database import database, gc
+from flows.cli_estimate import estimate
 from flows.cli_export import export
 from flows.cli_labels import labels, lineage_ratings
 from flows.cli_lineage import lineage
@@ -43,6 +44,7 @@ app.add_typer(labels, name="labels")
 app.add_typer(export, name="export")
 app.add_typer(database, name="db")
 app.command()(gc)
+app.command()(estimate)
 
 ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="An experiment's YAML file.")]
 EXIT_STOPPED, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 1, 2, 130

@@ -19,6 +19,7 @@ from db.lineage import status
 from db.records import require_experiment, set_experiment_status
 from db.sessions import Database
 from flows.context import RunContext
+from flows.estimates import how_far_off
 from flows.report.findings import findings
 from flows.report.page import write_report
 from flows.summary import markdown_table, plain_rows
@@ -37,6 +38,8 @@ class Outcome:
     redone: int
     model_calls: int
     seconds: float
+    off: dict[str, tuple[float, float]]
+    """What `palimpsest estimate` said and what it came to; empty where it was not asked."""
 
 
 def artifact_key(context: RunContext, what: str) -> str:
@@ -95,6 +98,9 @@ def publish_results(context: RunContext) -> Outcome:
         row = require_experiment(session, context.experiment.name)
         status = "finished" if context.goes_all_the_way else "pending"
         set_experiment_status(session, row, status)
+    with context.read() as session:
+        row = require_experiment(session, context.experiment.name)
+        off = how_far_off(context.home, session, row, context.spending.seconds())
     return Outcome(
         standing=standing(context),
         report=str(_write_report(context)),
@@ -102,6 +108,7 @@ def publish_results(context: RunContext) -> Outcome:
         redone=context.reporter.redone,
         model_calls=context.model_calls,
         seconds=context.reporter.elapsed(),
+        off=off,
     )
 
 

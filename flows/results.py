@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 
 from flows.cli_options import print_json
+from flows.estimates import said
 from flows.publishing import Outcome
 from flows.summary import generation_table, print_whole
 
@@ -25,4 +26,6 @@ def print_results(outcome: Outcome, as_json: bool) -> None:
             f"{outcome.reused} stages reused, {outcome.redone} done, "
             f"{outcome.model_calls:,} model calls, {outcome.seconds:.0f} s."
         )
+        for line in said(outcome.off):
+            console.print(line)
     console.print(f"Report: {outcome.report}")

@@ -29,13 +29,17 @@ class Spending:
         """Count what models were asked."""
         self.tokens += usage.prompt_tokens + usage.output_tokens
 
+    def seconds(self) -> float:
+        """What all runs have taken by the clock, up to now."""
+        return self.before.seconds + time.monotonic() - self.began
+
     def check(self) -> None:
         """Stop before more is spent.
 
         Raises:
             BudgetSpent: names the field, its limit and what was spent.
         """
-        hours = (self.before.seconds + time.monotonic() - self.began) / 3600
+        hours = self.seconds() / 3600
         per_hour = self.budget.cost_per_hour or 0.0
         limits = {
             "hours": (self.budget.hours, hours),
