@@ -22,7 +22,7 @@ from flows.report.findings import findings
 Found = Mapping[str, Any]
 OF_THE_CORE = ("experiment", "status", "created_at", "seeds", "seeds_share_generation_0", "levels",
                "differences", "collapse", "usefulness", "actions", "glossary", "gates",
-               "predictions", "costs", "provenance")  # fmt: skip
+               "predictions", "costs", "provenance", "config")  # fmt: skip
 OF_A_PART = ("experiment", "status", "created_at", "seeds", "seeds_share_generation_0", "levels",
              "differences", "actions", "predictions", "costs", "provenance")  # fmt: skip
 
@@ -49,12 +49,42 @@ def collect(home: Path, folder: Path) -> list[str]:
                 found = findings(session, name)
                 if found["status"] != "finished":
                     continue
-                text = json.dumps(_kept(found, part), indent=1, sort_keys=True)
-                (folder / f"{name}.json").write_text(f"{text}\n", encoding="utf-8")
+                (folder / f"{name}.json").write_text(_text(_kept(found, part)), encoding="utf-8")
                 written.append(name)
     finally:
         database.dispose()
     return written
+
+
+def _arms(found: Found) -> list[dict[str, Any]]:
+    """Which models were measured in what; the values stand among the levels."""
+    return [
+        {
+            "arm": arm["arm"],
+            "seed": arm["seed"],
+            "generations": [
+                {
+                    "generation": row["generation"],
+                    "checkpoint": row["checkpoint"],
+                    "metrics": sorted(row["metrics"]),
+                }
+                for row in arm["generations"]
+            ],
+        }
+        for arm in found["arms"]
+    ]
+
+
+def _text(kept: Found) -> str:
+    """JSON with a line for each row, so that two records can be compared line by line."""
+    fields = [f"{json.dumps(key)}: {_rows(kept[key])}" for key in sorted(kept)]
+    return "{" + ",\n".join(fields) + "}\n"
+
+
+def _rows(value: Any) -> str:
+    if not isinstance(value, list):
+        return json.dumps(value, sort_keys=True)
+    return "[\n" + ",\n".join(json.dumps(row, sort_keys=True) for row in value) + "\n]"
 
 
 def held(folder: Path) -> dict[str, Found]:
@@ -65,7 +95,7 @@ def held(folder: Path) -> dict[str, Found]:
 
 def _kept(found: Found, part: Part | None) -> dict[str, Any]:
     if part is None:
-        return {key: found[key] for key in OF_THE_CORE}
+        return {key: found[key] for key in OF_THE_CORE} | {"arms": _arms(found)}
     told = {*part.against, *part.as_it_is}
     kept = {key: found[key] for key in OF_A_PART}
     for key in ("levels", "differences"):
