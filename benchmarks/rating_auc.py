@@ -21,9 +21,9 @@ from configs.corpora import DialoguesCorpus
 from configs.loading import load
 from configs.principles import load_principles
 from configs.prompts import load_prompts
+from flows.steps import engine_spec
 from workers.checkpoints import load_tokenizer, open_checkpoint
 from workers.corpora.sources import dialogue_pairs
-from workers.engines.interface import EngineSpec
 from workers.engines.start import start_engine
 from workers.evaluation.measures import auc_measure
 from workers.prompts import Prompts
@@ -48,21 +48,7 @@ def main(
             load_principles(experiment.principles),
             load_tokenizer(checkpoint),
         )
-        engine = start_engine(
-            EngineSpec(
-                kind="vllm",
-                checkpoint_uri=checkpoint.uri,
-                checkpoint_id=checkpoint.id,
-                dtype=experiment.model.dtype,
-                max_length=experiment.model.max_length,
-                threads=experiment.training.threads,
-                tensor_parallel=1,
-                memory_gb=experiment.engine.memory_gb,
-                gpu_memory_share=experiment.engine.gpu_memory_share,
-                enforce_eager=experiment.engine.enforce_eager,
-                batch=experiment.engine.batch,
-            )
-        )
+        engine = start_engine(engine_spec(experiment, checkpoint))
         rows = rate_texts(
             engine,
             prompts,

@@ -9,7 +9,7 @@ from typing import Any
 
 from configs.arms import REWRITING, Arm
 from configs.experiment import Experiment
-from flows.piloting import Pilot, treated
+from flows.piloting import Pilot
 from workers.revise_job import ReviseJob
 
 SERVERS_S = 20.0
@@ -98,7 +98,7 @@ def _asking(experiment: Experiment, pilot: Pilot, stage: str, shares: list[float
 
 def _ratings(experiment: Experiment) -> int:
     """Times that a corpus is rated: by the model that reads it, and at the end for the anchors."""
-    seeds, last, arms = len(experiment.seeds), experiment.generations, len(treated(experiment))
+    seeds, last, arms = len(experiment.seeds), experiment.generations, len(_treated(experiment))
     count = 1 + arms * (last - 1) if arms else 0
     if "anchors" in experiment.evaluation.tasks:
         count = 1 + arms * last + _controls(experiment)
@@ -109,7 +109,7 @@ def _revisions(experiment: Experiment, pilot: Pilot) -> Iterator[float]:
     """For each stage of revising, the documents that fall short, in shares of the pilot's."""
     if experiment.revising.mode not in ReviseJob.ASKING_MODES:
         return
-    for arm in treated(experiment):
+    for arm in _treated(experiment):
         if arm not in REWRITING:
             continue
         mends = arm is Arm.REVISE and experiment.source == "last"
@@ -127,9 +127,14 @@ def _controls(experiment: Experiment) -> int:
     return 0 if own else 1
 
 
+def _treated(experiment: Experiment) -> list[Arm]:
+    """The arms whose corpus a model reads."""
+    return [arm for arm in experiment.arms if arm is not Arm.CONTROL]
+
+
 def _models(experiment: Experiment) -> int:
     """Models of a seed that are trained, generation 0 left out."""
-    return _controls(experiment) + len(treated(experiment)) * experiment.generations
+    return _controls(experiment) + len(_treated(experiment)) * experiment.generations
 
 
 def _training(experiment: Experiment, pilot: Pilot) -> Line:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 
-from configs.arms import Arm
 from configs.experiment import Experiment
 from configs.principles import load_principles
 from configs.prompts import load_prompts
@@ -146,8 +145,3 @@ def _evaluate_seconds(
     began = time.perf_counter()
     evaluate(spec, lambda *_: None)
     return time.perf_counter() - began
-
-
-def treated(experiment: Experiment) -> list[Arm]:
-    """The arms whose corpus a model reads."""
-    return [arm for arm in experiment.arms if arm is not Arm.CONTROL]

@@ -17,7 +17,7 @@ class Spent:
     seconds: float = 0.0
     """By the clock."""
     tokens: int = 0
-    """Of prompts and replies, in stages that were finished."""
+    """Of prompts and replies, as far as stages had written them down."""
 
 
 def spent_before(session: Session, experiment: Experiment, run: Run) -> Spent:

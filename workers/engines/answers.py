@@ -70,7 +70,8 @@ class Answers:
 
     def keep(self, values: Mapping[bytes, bytes]) -> None:
         """Keep values; what another process has kept meanwhile stays."""
-        with self._explained(), self._transaction():
+        with self._explained(), self._open:
+            self._open.execute("BEGIN IMMEDIATE")
             self._open.executemany(
                 "INSERT OR IGNORE INTO answers (key, value) VALUES (?, ?)", values.items()
             )
@@ -92,16 +93,6 @@ class Answers:
             for name in ("page_count", "freelist_count", "page_size")
         )
         return (pages - free) * size
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._open.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._open.execute("ROLLBACK")
-            raise
-        self._open.execute("COMMIT")
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
