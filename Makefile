@@ -24,7 +24,7 @@ PROJECT ?= palimpsest
 REMOVE ?=
 IN_CLUSTER = $(COMPOSE) -p $(PROJECT) --env-file $(CLUSTER)/cluster.env $(COMPOSE_FILES)
 
-.PHONY: help install demo test test-slow stress-leases check bench study results bench-lineage clean \
+.PHONY: help install demo seeds study results test test-slow check bench bench-lineage stress-leases clean \
 	cluster-base cluster-images cluster-up cluster-status cluster-demo cluster-faults cluster-down
 
 help: ## say what there is to do
@@ -42,7 +42,7 @@ install: $(READY) ## only set up .venv
 demo: $(READY) ## the whole loop in the microworld: three generations beside a control
 	$(BIN)/palimpsest run configs/microworld.yaml
 
-bench: $(READY) ## the same with three seeds and the filter arm, for a table with its spread
+seeds: $(READY) ## the demo with three seeds and the filter arm, for a table with its spread
 	$(BIN)/palimpsest run configs/microworld-seeds.yaml
 
 study: $(READY) ## the core study, five seeds: one to two hours; after a stop it goes on
@@ -50,6 +50,9 @@ study: $(READY) ## the core study, five seeds: one to two hours; after a stop it
 
 results: $(READY) ## write docs/results.md from the record of the study and its variations
 	$(BIN)/python -m benchmarks.study_results
+
+bench: $(READY) ## how much is done in an hour, beside what users would otherwise run
+	$(BIN)/python -m benchmarks.throughput
 
 bench-lineage: $(READY) ## how fast the record takes in a corpus and answers, on both databases
 	$(BIN)/python -m benchmarks.lineage

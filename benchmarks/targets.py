@@ -10,7 +10,8 @@ from typing import Any
 class Figure:
     """A number that was measured, and the bound that it is held to."""
 
-    database: str
+    of: str
+    """What was measured: a database, or a part of the work."""
     name: str
     value: float
     unit: str
@@ -37,7 +38,7 @@ class Figure:
         spread = f"{_said(self.spread[0])} to {_said(self.spread[1])}" if self.spread else ""
         state = ("holds" if self.holds else "falls short") if self.target else ""
         return (
-            self.database,
+            self.of,
             self.name,
             f"{_said(self.value)} {self.unit}",
             spread,
@@ -57,12 +58,12 @@ class Report:
         """Keep figures, and print them as they come."""
         for figure in figures:
             self.figures.append(figure)
-            database, name, value, spread, target, state = figure.cells()
+            of, name, value, spread, target, state = figure.cells()
             beside = "; ".join(
                 part for part in (f"spread {spread}" if spread else "", target) if part
             )
             said = f"  ({beside})" if beside else ""
-            print(f"{database:10}  {name}: {value}{said}  {state}".rstrip(), flush=True)
+            print(f"{of:12}  {name}: {value}{said}  {state}".rstrip(), flush=True)
 
     @property
     def short(self) -> list[Figure]:
@@ -72,12 +73,12 @@ class Report:
     def verdict(self) -> str:
         """The last line: what holds and what falls short, by name."""
         judged = [figure for figure in self.figures if figure.target]
-        holding = [f"{each.database} {each.name}" for each in judged if each.holds]
+        holding = [f"{each.of} {each.name}" for each in judged if each.holds]
         line = f"{len(holding)} of {len(judged)} targets hold: {', '.join(holding) or 'none'}"
         if not self.short:
             return f"{line}; none falls short"
         missed = [
-            f"{each.database} {each.name} ({_said(each.value)} {each.unit}, {each.target})"
+            f"{each.of} {each.name} ({_said(each.value)} {each.unit}, {each.target})"
             for each in self.short
         ]
         return f"{line}; {len(missed)} fall short: {', '.join(missed)}"

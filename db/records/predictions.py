@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, not_, or_, select
 from sqlalchemy.orm import Session
 
+from configs.arms import Arm as Treatment
 from configs.predictions import Prediction as Said
 from db.models import Arm, Experiment, Generation, Prediction, Run, Stage, StageUse, utc_now
 from db.records.idempotence import insert_once
@@ -23,7 +24,7 @@ class Recorded:
 
     prediction: Prediction
     late: bool
-    """Whether a model had been asked or made before it was written down."""
+    """Whether it was written down when its outcome could be known, see `first_model_work`."""
 
 
 def record_predictions(
@@ -58,11 +59,25 @@ def predictions_of(session: Session, experiment: Experiment) -> list[Recorded]:
 
 
 def first_model_work(session: Session, experiment: Experiment) -> datetime | None:
-    """When a model was first asked or made of what this experiment uses, by whichever run."""
+    """When an outcome could first be known: when the experiment asked or made a model by itself.
+
+    Or, if that was sooner, when another experiment measured an arm that this one shares. A shared
+    generation 0 or control tells nothing of what an arm will do.
+    """
+    told = and_(
+        Stage.stage == "evaluate",
+        Generation.generation_index > 0,
+        Arm.name != Treatment.CONTROL,
+        StageUse.reused,
+    )
     return session.scalar(
         select(func.min(Stage.started_at))
         .join(StageUse, StageUse.stage_id == Stage.id)
         .join(Generation, Generation.id == StageUse.generation_id)
         .join(Arm, Arm.id == Generation.arm_id)
-        .where(Arm.experiment_id == experiment.id, Stage.stage.in_(ASKING))
+        .where(
+            Arm.experiment_id == experiment.id,
+            Stage.stage.in_(ASKING),
+            or_(told, not_(StageUse.reused)),
+        )
     )

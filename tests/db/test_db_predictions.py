@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from sqlalchemy.orm import Session
 
 from configs.predictions import Prediction
@@ -45,3 +46,25 @@ def test_what_is_said_after_a_model_was_asked_is_late(session: Session) -> None:
     use_stage(session, generation, stage, reused=False)
     record_predictions(session, experiment, [FALLS, HOLDS])
     assert [each.late for each in predictions_of(session, experiment)] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("arm", "index", "stage", "late"),
+    [
+        ("revise", 1, "evaluate", True),
+        ("revise", 0, "evaluate", False),
+        ("control", 1, "evaluate", False),
+        ("revise", 1, "rate", False),
+    ],
+)
+def test_what_another_experiment_did_tells_an_outcome_only_where_it_measured_the_arm(
+    session: Session, arm: str, index: int, stage: str, late: bool
+) -> None:
+    """The first points of a sweep run before the predictions of the later ones are recorded."""
+    done = start_stage(session, "e" * 64, stage=stage, algorithm_version="1", params={})
+    finish_stage(session, done, output_digest="d" * 64, output_uri="somewhere")
+    experiment = register_experiment(session, "told", {}, {})
+    record_predictions(session, experiment, [FALLS])
+    generation = ensure_generation(session, ensure_arm(session, experiment, arm, 0), index)
+    use_stage(session, generation, done, reused=True)
+    assert [each.late for each in predictions_of(session, experiment)] == [late]

@@ -1,0 +1,127 @@
+"""Training: tokens a second of packed rows, beside padding, bucketing and a bare torch loop."""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import AdamW
+from transformers import AutoModelForCausalLM
+
+from benchmarks.targets import Figure, Report
+from benchmarks.throughput.rounds import Rounds, rounds_of
+from configs.stages import Stage
+from configs.training import Training
+from workers.optimising import BETAS, StagePlan, run_stage, settled
+from workers.packing import IGNORED, Batch, Row, passes, split_steps, whole_row
+
+OF = "training"
+MODEL = Path(__file__).parents[2] / "workers" / "microworld" / "generation0"
+WINDOW = 256
+MEAN = 71
+"""Mean length of a row in tokens."""
+STEP_TOKENS = 2048
+STEPS = 20
+BUCKETED = 50
+"""Batches that are sorted together, as the Hugging Face trainer's `group_by_length` does."""
+PACKED_BY_BUCKETED, PACKED_BY_PADDED, BY_BARE = 1.15, 2.0, 0.9
+
+
+def measure(report: Report, rounds: int) -> None:
+    """Train the same rows from the same weights in four ways, in turn, on one thread."""
+    rows = drawn_rows(STEPS * STEP_TOKENS, seed=0)
+    tokens = sum(len(row.input_ids) for row in rows)
+    model = AutoModelForCausalLM.from_pretrained(
+        MODEL, local_files_only=True, trust_remote_code=False, dtype=torch.float32
+    )
+    packed = [passes(step, WINDOW, 1)[0] for step in split_steps(rows, STEP_TOKENS)]
+    with settled(1):
+        found = rounds_of(
+            {
+                "palimpsest": lambda: _ours(copy.deepcopy(model), rows, tokens),
+                "bare loop, packed": lambda: _bare(copy.deepcopy(model), packed),
+                "bare loop, bucketed": lambda: _bare(copy.deepcopy(model), list(bucketed(rows))),
+                "bare loop, padded": lambda: _bare(copy.deepcopy(model), list(padded(rows))),
+            },
+            rounds,
+        )
+    report.details[OF] = found.figures() | {"tokens": tokens, "rows": len(rows)}
+    for job in found.seconds:
+        rates = found.rates(job, tokens)
+        spread = (min(rates), max(rates))
+        report.add(Figure(OF, job, median(rates), "tokens/s", spread=spread))
+    _compare(report, found, "palimpsest", "bare loop, packed", BY_BARE)
+    _compare(report, found, "palimpsest", "bare loop, bucketed", PACKED_BY_BUCKETED)
+    _compare(report, found, "palimpsest", "bare loop, padded", PACKED_BY_PADDED)
+
+
+def _compare(report: Report, found: Rounds, job: str, other: str, least: float) -> None:
+    middle, low, high = found.times(job, other)
+    name = f"{job} to {other}"
+    report.add(Figure(OF, name, middle, "times", at_least=least, spread=(low, high)))
+
+
+def drawn_rows(tokens: int, seed: int) -> list[Row]:
+    """Rows of random tokens, as long as documents are: log-normal, of a mean of MEAN tokens."""
+    draw = random.Random(seed)
+    rows: list[Row] = []
+    left = tokens
+    while left > 0:
+        length = max(8, min(WINDOW, round(draw.lognormvariate(4.08, 0.6))))
+        rows.append(whole_row([draw.randrange(3, 260) for _ in range(min(length, left))]))
+        left -= length
+    return rows
+
+
+def padded(rows: Sequence[Row]) -> Iterator[Batch]:
+    """Batches in the rows' order, every row filled up to the window."""
+    for start in range(0, len(rows), _rows_a_batch()):
+        yield _filled(rows[start : start + _rows_a_batch()], WINDOW)
+
+
+def bucketed(rows: Sequence[Row]) -> Iterator[Batch]:
+    """Batches of rows of about the same length, filled up to the longest of them."""
+    together = BUCKETED * _rows_a_batch()
+    for start in range(0, len(rows), together):
+        some = sorted(rows[start : start + together], key=lambda row: -len(row.input_ids))
+        for at in range(0, len(some), _rows_a_batch()):
+            batch = some[at : at + _rows_a_batch()]
+            yield _filled(batch, len(batch[0].input_ids))
+
+
+def _rows_a_batch() -> int:
+    return round(STEP_TOKENS / MEAN)
+
+
+def _filled(rows: Sequence[Row], width: int) -> Batch:
+    shape = (len(rows), width)
+    ids, labels = torch.zeros(shape, dtype=torch.long), torch.full(shape, IGNORED)
+    mask = torch.zeros(shape, dtype=torch.long)
+    for i, row in enumerate(rows):
+        end = len(row.input_ids)
+        ids[i, :end], mask[i, :end] = torch.as_tensor(row.input_ids), 1
+        labels[i, :end] = torch.as_tensor(row.labels)
+    return {"input_ids": ids, "labels": labels, "attention_mask": mask}
+
+
+def _ours(model: Any, rows: Sequence[Row], tokens: int) -> None:
+    stage = Stage(tokens=tokens, learning_rate=5e-4, batch_tokens=STEP_TOKENS)
+    plan = StagePlan("corpus", stage, tokens, lambda: iter(rows))
+    run_stage(model, plan, Training(window=WINDOW, threads=1), 0, lambda *_: None)
+
+
+def _bare(model: Any, batches: Sequence[Batch]) -> None:
+    """The least that a loop in torch has to do for the same step."""
+    optimiser = AdamW(model.parameters(), lr=5e-4, betas=BETAS, fused=True)
+    model.train()
+    for batch in batches:
+        model(**batch, use_cache=False).loss.backward()
+        clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        optimiser.zero_grad()
