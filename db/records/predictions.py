@@ -6,12 +6,21 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import and_, func, not_, or_, select
+from sqlalchemy import func, not_, or_, select
 from sqlalchemy.orm import Session
 
-from configs.arms import Arm as Treatment
 from configs.predictions import Prediction as Said
-from db.models import Arm, Experiment, Generation, Prediction, Run, Stage, StageUse, utc_now
+from db.models import (
+    Arm,
+    Evaluation,
+    Experiment,
+    Generation,
+    Prediction,
+    Run,
+    Stage,
+    StageUse,
+    utc_now,
+)
 from db.records.idempotence import insert_once
 
 ASKING = ("rate", "revise", "accept", "label", "train", "evaluate")
@@ -24,7 +33,8 @@ class Recorded:
 
     prediction: Prediction
     late: bool
-    """Whether it was written down when its outcome could be known, see `first_model_work`."""
+    """Whether it was written down when the experiment had asked or made a model by itself, or when
+    another had measured what is predicted of an arm that both share."""
 
 
 def record_predictions(
@@ -55,29 +65,48 @@ def predictions_of(session: Session, experiment: Experiment) -> list[Recorded]:
     first = first_model_work(session, experiment)
     wanted = select(Prediction).where(Prediction.experiment_id == experiment.id)
     rows = session.scalars(wanted.order_by(Prediction.recorded_at, Prediction.id)).all()
-    return [Recorded(row, first is not None and row.recorded_at > first) for row in rows]
+    return [Recorded(row, _late(row, first, _told(session, row))) for row in rows]
+
+
+def _late(prediction: Prediction, *known: datetime | None) -> bool:
+    return any(moment is not None and moment < prediction.recorded_at for moment in known)
 
 
 def first_model_work(session: Session, experiment: Experiment) -> datetime | None:
-    """When an outcome could first be known: when the experiment asked or made a model by itself.
-
-    Or, if that was sooner, when another experiment measured an arm that this one shares. A shared
-    generation 0 or control tells nothing of what an arm will do.
-    """
-    told = and_(
-        Stage.stage == "evaluate",
-        Generation.generation_index > 0,
-        Arm.name != Treatment.CONTROL,
-        StageUse.reused,
-    )
+    """When the experiment first asked or made a model that no other had asked or made before it."""
     return session.scalar(
         select(func.min(Stage.started_at))
         .join(StageUse, StageUse.stage_id == Stage.id)
         .join(Generation, Generation.id == StageUse.generation_id)
         .join(Arm, Arm.id == Generation.arm_id)
+        .where(Arm.experiment_id == experiment.id, Stage.stage.in_(ASKING), not_(StageUse.reused))
+    )
+
+
+def _told(session: Session, prediction: Prediction) -> datetime | None:
+    """When the metric was first measured on what the arm made, by whichever experiment.
+
+    Experiments share what is the same in them. A shared generation 0, control or rating tells
+    nothing of what is predicted; a shared model or corpus of the arm that was measured does.
+    """
+    metric, _, variant = prediction.metric.partition("@")
+    return session.scalar(
+        select(func.min(Stage.started_at))
+        .join(Evaluation, Evaluation.recipe_id == Stage.recipe_id)
+        .join(
+            Generation,
+            or_(
+                Generation.checkpoint_id == Evaluation.checkpoint_id,
+                Generation.corpus_version_id == Evaluation.corpus_version_id,
+                Generation.id == Evaluation.generation_id,
+            ),
+        )
+        .join(Arm, Arm.id == Generation.arm_id)
         .where(
-            Arm.experiment_id == experiment.id,
-            Stage.stage.in_(ASKING),
-            or_(told, not_(StageUse.reused)),
+            Arm.experiment_id == prediction.experiment_id,
+            Arm.name == prediction.arm,
+            Generation.generation_index > 0,
+            Evaluation.metric == metric,
+            Evaluation.variant == variant,
         )
     )

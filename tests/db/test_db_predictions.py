@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import pytest
+from db_demo import digest
 from sqlalchemy.orm import Session
 
 from configs.predictions import Prediction
 from db.records import (
+    EvaluationRow,
+    add_checkpoint,
+    add_corpus_version,
     ensure_arm,
     ensure_generation,
     finish_stage,
     predictions_of,
+    record_evaluations,
     record_predictions,
     register_experiment,
+    set_generation,
     start_stage,
     use_stage,
 )
@@ -49,22 +55,32 @@ def test_what_is_said_after_a_model_was_asked_is_late(session: Session) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arm", "index", "stage", "late"),
+    ("arm", "index", "metric", "late"),
     [
-        ("revise", 1, "evaluate", True),
-        ("revise", 0, "evaluate", False),
-        ("control", 1, "evaluate", False),
-        ("revise", 1, "rate", False),
+        ("revise", 1, "oracle/propensity", True),
+        ("revise", 1, "oracle/propensity@persistence", False),
+        ("revise", 1, "oracle/facts_accuracy", False),
+        ("revise", 0, "oracle/propensity", False),
+        ("control", 1, "oracle/propensity", False),
     ],
 )
-def test_what_another_experiment_did_tells_an_outcome_only_where_it_measured_the_arm(
-    session: Session, arm: str, index: int, stage: str, late: bool
+def test_what_another_experiment_measured_makes_late_what_it_tells_and_nothing_else(
+    session: Session, arm: str, index: int, metric: str, late: bool
 ) -> None:
     """The first points of a sweep run before the predictions of the later ones are recorded."""
-    done = start_stage(session, "e" * 64, stage=stage, algorithm_version="1", params={})
-    finish_stage(session, done, output_digest="d" * 64, output_uri="somewhere")
     experiment = register_experiment(session, "told", {}, {})
-    record_predictions(session, experiment, [FALLS])
     generation = ensure_generation(session, ensure_arm(session, experiment, arm, 0), index)
-    use_stage(session, generation, done, reused=True)
+    model = add_checkpoint(session, digest("model"), uri="file:///model")
+    corpus = add_corpus_version(session, digest("c"), uri="file:///c", shards=1, documents=1)
+    set_generation(session, generation, corpus_version_id=corpus.id, checkpoint_id=model.id)
+    measured = start_stage(session, "m" * 64, stage="evaluate", algorithm_version="1", params={})
+    finish_stage(session, measured, output_digest="d" * 64, output_uri="somewhere")
+    use_stage(session, generation, measured, reused=True)
+    name, _, variant = metric.partition("@")
+    found = EvaluationRow(task="oracle", metric=name, variant=variant, value=0.1, n=9)
+    record_evaluations(session, model, [found], recipe_id=measured.recipe_id)
+    rated = start_stage(session, "e" * 64, stage="rate", algorithm_version="1", params={})
+    finish_stage(session, rated, output_digest="d" * 64, output_uri="somewhere")
+    use_stage(session, generation, rated, reused=True)
+    record_predictions(session, experiment, [FALLS])
     assert [each.late for each in predictions_of(session, experiment)] == [late]
