@@ -37,6 +37,7 @@ class EngineActor:
         self._node = ""
         self._engine: Engine | None = None
         self._spec: EngineSpec | None = None
+        self._job: Job | None = None
 
     def report(self, probe: str | None) -> NodeReport:
         """Say which node this is, and what is installed there."""
@@ -60,6 +61,10 @@ class EngineActor:
     def work(self, job: Job, part: Part, path: str) -> dict[str, Any]:
         """Do a part, write its output to `path`, and leave it where every node can have it."""
         began = time.perf_counter()
+        # A job comes anew with each part; the one that is held has its tokenizer loaded.
+        if self._job is not None and self._job == job:
+            job = self._job
+        self._job = job
         engine = self._engine if job.spec is not None else None
         before = engine.usage.copy() if engine else Usage()
         table = job.run(engine, part)

@@ -14,10 +14,14 @@ from typing import Annotated, Any
 import typer
 
 from benchmarks.targets import Report
-from benchmarks.throughput import training
+from benchmarks.throughput import drafting, orchestration, training
 from flows import provenance
 
-PARTS: dict[str, Callable[[Report, int], None]] = {"training": training.measure}
+PARTS: dict[str, Callable[[Report, int], None]] = {
+    "training": training.measure,
+    "drafting": drafting.measure,
+    "orchestration": orchestration.measure,
+}
 
 
 def main(

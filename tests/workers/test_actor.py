@@ -1,0 +1,54 @@
+"""What an actor keeps from one part of a stage to the next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from pool_demo import written
+
+from workers.actor import EngineActor
+from workers.corpora.store import CorpusRef
+from workers.jobs import Part
+from workers.sharing import MOUNTED, SharedStore
+
+LOADED: list[str] = []
+
+
+@dataclass(frozen=True)
+class Loading:
+    """Has something to load, as jobs have a tokenizer."""
+
+    corpus: CorpusRef
+    out: str
+    spec: None = None
+    store: SharedStore = MOUNTED
+
+    @cached_property
+    def tokenizer(self) -> str:
+        LOADED.append(self.out)
+        return "loaded"
+
+    def run(self, engine: Any, part: Part) -> pa.Table:
+        return pa.table({"said": [self.tokenizer]})
+
+    def give_up(self, part: Part, why: str) -> pa.Table:
+        raise NotImplementedError
+
+
+def test_what_a_job_loads_is_loaded_once_for_all_its_parts_and_anew_for_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A claim ends with its process, and this one goes on.
+    monkeypatch.setattr("workers.actor.ClaimedCores", lambda index, threads: None)
+    corpus = written(tmp_path / "corpus", 16)
+    actor = EngineActor(0, 1)
+    for out in ("a", "b"):
+        for shard in (0, 1):
+            # Each call gets a copy of its own, as one that came through Ray.
+            actor.work(Loading(corpus, out), Part(shard, 0, 8), str(tmp_path / f"{out}{shard}"))
+    assert LOADED == ["a", "b"]
