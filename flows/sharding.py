@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 ShardGroup = Callable[[Stage, Job, Sequence[int], int], "list[ShardResult]"]
 """Does shards of a stage's job, of whose other shards so many documents were given up."""
-# Shards handed to the pool at once; a Prefect task each, so that its cost is spread.
-GROUP = 16
+# Shards for each actor that are handed to the pool at once; a Prefect task each, so that its cost is
+# spread. Only at a group's end do actors wait for each other.
+SHARDS_AN_ACTOR = 16
 
 
 def sharded(
@@ -42,10 +43,11 @@ def sharded(
         if kept:
             context.reporter.step(f"  {recipe.stage}: {len(kept)} shards kept from before")
         results: list[ShardResult] = []
-        for start in range(0, len(missing), GROUP):
+        at_once = SHARDS_AN_ACTOR * context.experiment.engine.actors
+        for start in range(0, len(missing), at_once):
             context.spending.check()
             errors = sum(result.errors for result in results)
-            results += group(stage, job, missing[start : start + GROUP], errors)
+            results += group(stage, job, missing[start : start + at_once], errors)
         digests = {index: row.digest for index, row in kept.items()}
         digests |= {result.shard: result.digest for result in results}
         joined = "\n".join(digests[index] for index in sorted(digests))

@@ -223,7 +223,7 @@ def test_a_second_run_is_told_who_holds_the_experiment(tmp_path):
         kill_tree(first)
 
 
-@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("times", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_ctrl_c_stops_with_a_word_and_leaves_nothing_running(tmp_path, times):
     process = start(tmp_path, "run", str(TINY))
     deadline = time.monotonic() + 90

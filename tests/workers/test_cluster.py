@@ -62,6 +62,7 @@ def node(cluster: Cluster) -> Iterator[ray.node.Node]:
         cluster.remove_node(made)
 
 
+@pytest.mark.slow
 def test_a_stage_ends_in_the_same_bytes_when_a_node_joins_and_another_is_lost(
     cluster: Cluster, node: ray.node.Node, tmp_path: Path
 ) -> None:
