@@ -8,8 +8,6 @@ PYTHON ?= python3
 # Where the CPU build of torch is fetched from when pip does not already know a source of it.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 REQUIREMENTS ?= requirements/cpu.txt
-# Each holds engines of its own, of up to 3 GB.
-TEST_PROCESSES ?= 2
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -60,7 +58,7 @@ bench-lineage: $(READY) ## how fast the record takes in a corpus and answers, on
 	$(BIN)/python -m benchmarks.lineage
 
 test: $(READY) ## the tests, without the minutes-long ones
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m "not slow" -n $(TEST_PROCESSES) --dist loadfile
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m "not slow"
 
 test-slow: $(READY) ## the minutes-long tests
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m slow

@@ -1,11 +1,16 @@
-"""Servers that tests of several folders share."""
+"""What tests of several folders share: servers, and how patient hypothesis is."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 from object_store import ObjectStore
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ from workers.records import text_digest
 from workers.storage import sweep_unfinished
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.lists(st.text(st.characters(codec="utf-8"), max_size=20), min_size=1, max_size=10),
     st.sampled_from([0.0, 0.3]),

@@ -24,7 +24,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.dictionaries(st.text(max_size=5), JSON, max_size=3), max_size=6))
 def test_jsonl_rows_come_back_as_they_were_written(tmp_path_factory, rows):
     folder = tmp_path_factory.mktemp("rows")

@@ -177,7 +177,6 @@ def rewrite(url: str, values: dict[Any, Any]) -> None:
 
 @settings(
     max_examples=15,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(FILL)

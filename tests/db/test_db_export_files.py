@@ -133,7 +133,7 @@ def test_mermaid_text_keeps_its_shape_whatever_a_name_holds(graph):
 
 
 @given(any_graphs())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_every_place_of_a_layout_is_its_own_and_edges_lead_back(graph):
     layout = arrange(graph)
     placed = [each for layer in layout.layers for each in layer]

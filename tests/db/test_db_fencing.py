@@ -247,7 +247,6 @@ _OPERATIONS = st.tuples(
 
 @settings(
     max_examples=40,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(st.lists(_OPERATIONS, max_size=25))

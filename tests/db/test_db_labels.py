@@ -412,7 +412,7 @@ ROWS = st.lists(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(rows=ROWS, data=st.data())
 def test_any_rows_written_as_csv_are_read_as_they_were(rows, data):
     words = {0: ["0", "false", "Undesirable"], 1: ["1", " TRUE", "desirable"]}
@@ -427,7 +427,7 @@ def test_any_rows_written_as_csv_are_read_as_they_were(rows, data):
         assert [line.row for line in read_labels(path)] == rows
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 @given(raw=st.binary(max_size=200))
 def test_any_bytes_are_read_or_refused_with_a_message(raw):
     with tempfile.TemporaryDirectory() as folder:
@@ -443,7 +443,7 @@ def test_any_bytes_are_read_or_refused_with_a_message(raw):
         assert "labels.csv" in message and all(line.row.label in (0, 1) for line in lines)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(rows=ROWS, data=st.data())
 def test_the_digest_is_of_the_labels_and_not_of_their_order(rows, data):
     assert label_digest(data.draw(st.permutations(rows)), {}) == label_digest(rows, {})

@@ -304,7 +304,6 @@ def test_a_name_full_of_sql_is_only_a_name(session: Session, nasty: str) -> None
 
 @settings(
     max_examples=50,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(wanted=st.text(max_size=300))

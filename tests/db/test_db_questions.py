@@ -274,9 +274,7 @@ def test_generations_are_named_beside_what_was_touched(three: Session) -> None:
     assert last["generations"] == ["microworld:revise:2:1"]
 
 
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(wanted=st.text(min_size=1))
 def test_any_text_is_asked_about_and_never_read_as_sql(three: Session, wanted: str) -> None:
     before = three.query(Generation).count()

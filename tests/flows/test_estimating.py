@@ -104,6 +104,7 @@ def test_how_far_off_is_told_of_all_runs(tmp_path: Path):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_command_measures_on_this_machine_and_keeps_what_it_said(tmp_path: Path):
     budget = ["--set", "budget.cost_per_hour=36", "--set", "budget.tokens=1000"]
     code, out, err = run(tmp_path, "estimate", str(TINY), "--sample", "30", *budget, "--json")

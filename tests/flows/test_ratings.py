@@ -107,7 +107,7 @@ def test_only_the_partitions_that_are_asked_for_are_opened(home):
     assert "Scanning Files: 1/5" in str(plan)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(name=NAMES.filter(bool))
 def test_any_name_of_an_experiment_comes_back_as_it_was(name):
     with tempfile.TemporaryDirectory() as folder:
@@ -121,7 +121,7 @@ def test_any_name_of_an_experiment_comes_back_as_it_was(name):
         assert row["experiment"] == name
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(text=st.one_of(st.text(), st.just("' OR 1=1; --"), st.just("x" * 10_000)))
 def test_text_in_a_filter_is_never_sql(text):
     with tempfile.TemporaryDirectory() as folder:

@@ -68,7 +68,7 @@ def test_one_point_that_fails_leaves_the_others():
     assert said[0] == f"point 1 of 3: {points[0].name}"
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.floats(0, 1, allow_nan=False), min_size=1, max_size=5, unique=True))
 def test_values_come_back_as_they_were_written(values):
     points = grid_of(TINY, ["rating.threshold=" + ",".join(map(repr, values))], [])

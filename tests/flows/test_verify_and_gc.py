@@ -630,7 +630,7 @@ JUNK = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(junk=JUNK, all_failed=st.booleans())
 def test_after_gc_everything_that_verify_checks_is_there(
     migrated: Path, junk: list[tuple[str, str, int]], all_failed: bool

@@ -56,9 +56,7 @@ def about(spec: MixSpec) -> dict[str, bool]:
     return {doc_id: bool(words & set(ASSISTANTS)) for doc_id, words in named.items()}
 
 
-@settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(tokens=st.integers(20, 5000), floor=st.sampled_from([0.0, 0.3]), seed=st.integers(0, 2))
 def test_a_late_mix_enters_exactly_where_it_should(
     mix: MixSpec, revised: CorpusRef, tokens: int, floor: float, seed: int

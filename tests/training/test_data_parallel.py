@@ -67,7 +67,8 @@ def agree(one: TrainResult, other: TrainResult) -> None:
         torch.testing.assert_close(weights[1][name], weight, rtol=1e-2, atol=2e-4)
 
 
-@pytest.mark.parametrize("loss", ["tokens", pytest.param("rows", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("loss", ["tokens", "rows"])
 def test_two_processes_of_a_group_train_what_one_does(
     spec: TrainSpec, tmp_path: Path, loss: str
 ) -> None:

@@ -71,9 +71,7 @@ def treated(corpus_rows: list[Document]) -> list[Document]:
     return changed
 
 
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     tokens=st.integers(1, 9000),
     floor=st.floats(0, 1),

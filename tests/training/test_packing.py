@@ -174,7 +174,7 @@ def test_a_packed_gradient_is_the_sum_of_each_document_alone(
         torch.testing.assert_close(gradient(apart), together, rtol=0, atol=1e-5)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(rows_of)
 def test_padding_changes_nothing_of_what_is_seen(tiny: CheckpointRef, rows: list[Row]) -> None:
     model = model_named("llama", tiny)

@@ -92,7 +92,7 @@ def test_spearman_is_scipys_and_its_interval_holds_it():
     assert measure.row.stderr == spread.stderr == pytest.approx(0.02, abs=0.02)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.lists(RATED, max_size=25), st.randoms())
 def test_order_changes_nothing_and_every_text_is_counted(texts, draw):
     shuffled = list(texts)

@@ -126,7 +126,7 @@ def test_the_same_items_in_any_order_give_the_same_anchor(little):
     assert fit_anchor(small(602), "gate", "logistic", FIELD).anchor.id != little.id
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.text(max_size=60), max_size=8))
 def test_a_score_depends_on_the_text_alone(little, texts):
     together = little.scores(texts)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from workers.engines.answers import Answers, RememberingEngine
@@ -34,7 +34,6 @@ def remembering(file: Path, *identity: object) -> RememberingEngine:
     return RememberingEngine(ScriptedEngine(choice, answer), Answers(file, LIMIT), identity)
 
 
-@settings(deadline=None)
 @given(first=prompts, second=prompts)
 def test_calls_are_misses_and_answers_are_the_engines(
     tmp_path_factory: pytest.TempPathFactory, first: list[list[int]], second: list[list[int]]

@@ -42,7 +42,7 @@ def decide(folder, corpus, actions):
     return folder
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.sampled_from(ACTIONS), min_size=1, max_size=10))
 def test_counts_add_up_and_the_corpus_follows(tmp_path_factory, actions):
     home = tmp_path_factory.mktemp("home")

@@ -22,7 +22,7 @@ def truth(good, bad):
     return np.r_[np.ones(len(good)), np.zeros(len(bad))], np.r_[good, bad]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(good=SCORES, bad=SCORES)
 def test_brier_and_youden_agree_with_scikit_learn(good, bad):
     labels, scores = truth(good, bad)
@@ -38,7 +38,7 @@ def test_brier_and_youden_agree_with_scikit_learn(good, bad):
     )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(good=SCORES, bad=SCORES)
 def test_the_reliability_table_holds_every_document_and_gives_the_error(good, bad):
     bins = reliability(good, bad)

@@ -99,7 +99,7 @@ def test_a_corpus_without_words_has_no_figures_and_no_zeros(documents):
         assert rows["corpus/compression_ratio"].value is None
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(TEXTS)
 def test_shares_are_shares_and_unscored_texts_are_counted(texts):
     for measure in [*self_repetition(texts, n=3), distinct(texts, "distinct_1", 1, 5, "corpus")]:
@@ -109,7 +109,7 @@ def test_shares_are_shares_and_unscored_texts_are_counted(texts):
     assert row.n + row.unscored == len(texts)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(TEXTS)
 def test_a_doubled_corpus_repeats_itself_wholly(texts):
     keyed = [(str(i), text) for i, text in enumerate(texts)]
@@ -176,7 +176,7 @@ def test_the_sample_is_the_same_documents_in_every_generation():
     assert drawn([("a", "x" * 50)], 1, most_characters=10) == [("a", "x" * 10)]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(TEXTS, st.integers(1, 6))
 def test_rare_words_have_exact_counts_however_few_are_held(texts, most):
     everything, some = rare_words(texts, fewer_than=3), rare_words(texts, fewer_than=3, most=most)

@@ -62,7 +62,7 @@ def test_jsonl_parquet_gzip_and_text_files_are_read(tmp_path):
         assert texts(found) == ["from jsonl", "from gzip", "from parquet", "from text\n"]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.text(min_size=1, max_size=30), min_size=1, max_size=12, unique=True))
 def test_every_document_is_taken_in_or_set_aside(tmp_path_factory, found):
     folder = tmp_path_factory.mktemp("intake")

@@ -28,7 +28,7 @@ def test_documents_come_back_in_order_shard_by_shard(tmp_path):
     assert list(iterate(open_corpus(made.uri))) == documents
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.lists(st.text(st.characters(codec="utf-8")), min_size=1, max_size=8))
 def test_any_text_comes_back_as_it_was(tmp_path_factory, texts):
     documents = [

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from configs.principles import load_principles
@@ -63,7 +63,6 @@ def decode(source: Sequence[int], reply: Sequence[int]) -> tuple[list[int], int,
     return written, steps, drafted
 
 
-@settings(deadline=None)
 @given(source=tokens, reply=tokens)
 def test_the_reply_is_the_models_and_no_step_is_lost(source: list[int], reply: list[int]) -> None:
     written, steps, _ = decode(source, reply)
@@ -71,7 +70,6 @@ def test_the_reply_is_the_models_and_no_step_is_lost(source: list[int], reply: l
     assert steps <= max(0, len(reply) - 1)
 
 
-@settings(deadline=None)
 @given(source=st.lists(st.integers(0, 20), min_size=1, max_size=80))
 def test_a_copy_takes_a_step_for_each_longest_draft(source: list[int]) -> None:
     _, steps, _ = decode(source, source)

@@ -297,7 +297,7 @@ def test_what_results_depend_on_is_content_and_no_path(data, files, tmp_path):
     assert changed["tasks"]["blimp_transitive"] != before["tasks"]["blimp_transitive"]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.lists(st.from_regex(r"[a-z][a-z ,]{0,20}[a-z.]", fullmatch=True), min_size=2, max_size=6),
     st.from_regex(r"[A-Za-z ?]{0,30}", fullmatch=True),

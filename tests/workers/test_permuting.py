@@ -28,7 +28,7 @@ def world(seed, count):
     count=st.integers(1, 60),
     noise=st.lists(st.text(alphabet="ab .\n", max_size=8), max_size=3),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_nothing_but_the_deciding_words_moves(capability, seed, count, noise):
     before = world(seed, count) + documents(noise)
     after = list(permuted(lambda: before, capability, seed))

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -32,7 +32,6 @@ def estimates(draw, seeds, *, seed_sd, item_sd, shared=0.0, items=ITEMS):
     return [paired(i, treated[i], np.zeros(items), np.ones(items)) for i in range(seeds)]
 
 
-@settings(deadline=None)
 @given(st.lists(numbers, min_size=2, max_size=8))
 def test_seeds_with_items_of_their_own_give_the_t_interval_of_their_values(values):
     found = over_seeds([SeedEstimate(i, v, 0.1, 50) for i, v in enumerate(values)], 0.95)
@@ -58,7 +57,6 @@ def test_seeds_that_agree_on_the_same_items_know_no_more_than_one_of_them():
     assert (shared.lower, shared.upper) == pytest.approx((alone.lower, alone.upper))
 
 
-@settings(deadline=None)
 @given(st.integers(0, 99), st.floats(0, 1), st.integers(2, 6))
 def test_shared_items_never_narrow_the_interval(seed, share, seeds):
     found = estimates(np.random.default_rng(seed), seeds, seed_sd=0.1, item_sd=1.0, shared=share)
@@ -142,7 +140,6 @@ def test_power_is_how_often_the_interval_ends_under_the_margin(share):
     assert passed / 800 == pytest.approx(told, abs=0.05)
 
 
-@settings(deadline=None)
 @given(st.floats(0, 1), st.floats(0.01, 2), st.integers(2, 9), st.integers(2, 900), st.floats(0, 1))
 def test_power_rises_with_seeds_items_and_margin(seed_sd, item_sd, seeds, items, share):
     spread = Spread(seed_sd, item_sd, share)
