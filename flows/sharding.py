@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 ShardGroup = Callable[[Stage, Job, Sequence[int], int], "list[ShardResult]"]
 """Does shards of a stage's job, of whose other shards so many documents were given up."""
 SHARDS_AN_ACTOR = 16
-"""Shards for each actor that are handed to the pool at once, in one Prefect task, so that its cost is
-spread. Only at a group's end do actors wait for each other."""
+"""Shards for each actor that are handed to the pool at once, in one Prefect task, so that its cost
+is spread. Only at a group's end do actors wait for each other."""
 
 
 def sharded(
