@@ -80,6 +80,7 @@ class VllmEngine:
             generation_config="vllm",
             trust_remote_code=False,
             load_format="safetensors",
+            use_tqdm_on_load=False,
             disable_log_stats=True,
             max_logprobs=-1,
             seed=0,
