@@ -20,7 +20,7 @@ class Free(LLM):
         """What distilabel calls it."""
         return "free"
 
-    def generate(self, inputs, num_generations: int = 1, **kwargs):
+    def generate(self, inputs, num_generations: int = 1):
         """One answer for each input."""
         statistics = {"input_tokens": [1], "output_tokens": [1]}
         return [{"generations": ["5"], "statistics": statistics} for _ in inputs]

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-PEERS = {"datatrove": ["datatrove[io]==0.10.1"], "distilabel": ["distilabel==1.5.3"]}
+PEERS = {"datatrove": ["datatrove[io]==0.10.1"], "distilabel": ["distilabel==1.5.3", "requests"]}
 """What pip installs for each."""
 ROOT = Path(__file__).parents[2]
 ENVIRONMENTS = ROOT / ".bench"
