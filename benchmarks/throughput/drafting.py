@@ -13,8 +13,7 @@ import random
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from statistics import median
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from benchmarks.targets import Figure, Report
@@ -79,25 +78,17 @@ def _at_rate(
     name = f"batch {batch}, {rate:.0%} edits"
     usage = {kind: used for kind, (_, used) in written.items()}
     report.details[f"{OF}, {name}"] = found.figures() | {
-        "usage": {kind: vars_of(used) for kind, used in usage.items()}
+        "usage": {kind: asdict(used) for kind, used in usage.items()}
     }
     tokens = usage["plain"].output_tokens
     for kind in KINDS:
-        rates = found.rates(kind, tokens)
-        spread = (min(rates), max(rates))
-        report.add(Figure(OF, f"{kind}, {name}", median(rates), "tokens/s", spread=spread))
+        report.add(found.rate(OF, f"{kind}, {name}", kind, tokens, "tokens/s"))
     least = LEAST_HEAVY if rate == max(RATES) else LEAST[batch]
-    middle, low, high = found.times("from the source", "plain")
-    report.add(Figure(OF, f"to plain, {name}", middle, "times", at_least=least, spread=(low, high)))
+    report.add(found.ratio(OF, f"to plain, {name}", "from the source", "plain", least))
     ours = usage["from the source"]
     steps = 1 - ours.accepted_tokens / ours.output_tokens
     bound = MOST_STEPS if rate == 0.05 else None
     report.add(Figure(OF, f"steps a token, {name}", steps, "steps", at_most=bound))
-
-
-def vars_of(usage: Usage) -> dict[str, int]:
-    """The counts beside a time."""
-    return {name: getattr(usage, name) for name in usage.__dataclass_fields__}
 
 
 def edited(reply: Sequence[int], rate: float, draw: random.Random, most: int) -> list[int]:
@@ -109,9 +100,9 @@ def edited(reply: Sequence[int], rate: float, draw: random.Random, most: int) ->
             continue
         kind = draw.randrange(3)
         if kind == 0:
-            made.append(draw.randrange(3, most))
+            made.append(draw.randrange(most))
         elif kind == 1:
-            made += [token, draw.randrange(3, most)]
+            made += [token, draw.randrange(most)]
     return made
 
 

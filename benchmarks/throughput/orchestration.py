@@ -5,11 +5,10 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from types import ModuleType
 
 import pyarrow as pa
 import ray
@@ -36,6 +35,8 @@ from workers.storage import write_table
 OF = "orchestration"
 SIZES = (100, 1_000, 20_000)
 SHARD = 1_000
+SEED = 5_000_000
+"""Far from those of experiments."""
 NO_REPLY = Reply((), True)
 MOST_MS = 0.1
 """A document, beyond a fixed start."""
@@ -74,55 +75,52 @@ class FreeRateJob:
 
 def measure(report: Report, rounds: int) -> None:
     """Rate corpora of every size on one principle, in turn with the peers."""
+    environments = {name: peer_environment(name) for name in PEERS}
+    # Actors cannot import what is run as a script.
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
     with tempfile.TemporaryDirectory(prefix="palimpsest-bench-") as folder:
-        corpora = {size: _corpus(Path(folder) / str(size), size) for size in SIZES}
-        environments = {name: peer_environment(name) for name in PEERS}
-        # Actors cannot import what is run as a script.
-        ray.cloudpickle.register_pickle_by_value(_this())
-        taken: dict[str, dict[int, float]] = {}
-        for size, corpus in corpora.items():
-            texts = Path(folder) / f"{size}.parquet"
-            _write_texts(texts, size)
-            jobs: dict[str, Callable[[], object]] = {
-                "palimpsest": lambda corpus=corpus: _ours(corpus, Path(folder))
-            }
-            for name, python in environments.items():
-                jobs[name] = lambda name=name, python=python, texts=texts: run_peer(
-                    python, name, texts, Path(folder) / "peer"
-                )
-            found = rounds_of(jobs, rounds)
-            report.details[f"{OF}, {size} documents"] = found.figures()
-            for name, seconds in found.seconds.items():
-                taken.setdefault(name, {})[size] = median(seconds)
-                spread = (min(seconds), max(seconds))
-                label = f"{name}, {size:,} documents"
-                report.add(Figure(OF, label, median(seconds), "s", spread=spread))
-            for name in PEERS:
-                middle, low, high = found.times("palimpsest", name)
-                label = f"palimpsest to {name}, {size:,} documents"
-                figure = Figure(OF, label, middle, "times", at_least=1.0, spread=(low, high))
-                report.add(figure)
-    for name, seconds in taken.items():
-        least, most = min(SIZES), max(SIZES)
-        each = 1_000 * (seconds[most] - seconds[least]) / (most - least)
+        found = {
+            size: rounds_of(_jobs(Path(folder) / str(size), size, environments), rounds)
+            for size in SIZES
+        }
+    for size, each in found.items():
+        report.details[f"{OF}, {size} documents"] = each.figures()
+        for name in ("palimpsest", *PEERS):
+            label = f"{name}, {size:,} documents"
+            report.add(each.rate(OF, label, name, size, "documents/s"))
+        for name in PEERS:
+            label = f"palimpsest to {name}, {size:,} documents"
+            report.add(each.ratio(OF, label, "palimpsest", name, 1.0))
+    least, most = min(SIZES), max(SIZES)
+    for name in ("palimpsest", *PEERS):
+        fixed, whole = (median(found[size].seconds[name]) for size in (least, most))
         bound = MOST_MS if name == "palimpsest" else None
+        each_ms = 1_000 * (whole - fixed) / (most - least)
         label = f"{name}, a document beyond the start"
-        report.add(Figure(OF, label, each, "ms", at_most=bound))
+        report.add(Figure(OF, label, each_ms, "ms", at_most=bound))
 
 
-def _this() -> ModuleType:
-    return sys.modules[__name__]
+def _jobs(
+    folder: Path, size: int, environments: Mapping[str, Path]
+) -> dict[str, Callable[[], object]]:
+    """The stage, and the same by each peer from a file of the same texts."""
+    corpus, texts = _corpus(folder, size), folder / "texts" / "texts.parquet"
+    _write_texts(texts, size)
+    jobs: dict[str, Callable[[], object]] = {"palimpsest": lambda: _ours(corpus, folder)}
+    for name, python in environments.items():
+        jobs[name] = lambda name=name, python=python: run_peer(python, name, texts, folder / "peer")
+    return jobs
 
 
 def _corpus(folder: Path, documents: int) -> CorpusRef:
     with CorpusWriter(folder, SHARD) as writer:
-        for each in generate_documents(WorldParams(), 5_000_000, documents):
+        for each in generate_documents(WorldParams(), SEED, documents):
             writer.add(Document(each.doc_id, each.text, text_digest(each.text), "bench"))
         return writer.finish()
 
 
 def _write_texts(path: Path, documents: int) -> None:
-    made = generate_documents(WorldParams(), 5_000_000, documents)
+    made = generate_documents(WorldParams(), SEED, documents)
     rows = [{"id": each.doc_id, "text": each.text} for each in made]
     write_table(path, pa.Table.from_pylist(rows))
 

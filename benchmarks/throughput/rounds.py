@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from benchmarks.targets import Figure
+
 SIDE = 768
 TIMES = 12
 LEAST = 0.6
@@ -25,14 +27,17 @@ class Rounds:
     """Seconds of the fixed matrix product beside each of them."""
     discarded: int
 
-    def rates(self, job: str, amount: float) -> list[float]:
-        """How much a second the job did, a round each."""
-        return [amount / each for each in self.seconds[job]]
+    def rate(self, of: str, label: str, job: str, amount: float, unit: str) -> Figure:
+        """How much a second a job did: median of the rounds, lowest and highest."""
+        rates = [amount / each for each in self.seconds[job]]
+        return Figure(of, label, median(rates), unit, spread=(min(rates), max(rates)))
 
-    def times(self, job: str, other: str) -> tuple[float, float, float]:
+    def ratio(self, of: str, label: str, job: str, other: str, at_least: float) -> Figure:
         """How many times as quick as another a job was: median of the rounds, lowest, highest."""
         each = [b / a for a, b in zip(self.seconds[job], self.seconds[other], strict=True)]
-        return median(each), min(each), max(each)
+        return Figure(
+            of, label, median(each), "times", at_least=at_least, spread=(min(each), max(each))
+        )
 
     def figures(self) -> dict[str, Any]:
         """For the file of figures."""

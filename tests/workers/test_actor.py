@@ -36,9 +36,6 @@ class Loading:
     def run(self, engine: Any, part: Part) -> pa.Table:
         return pa.table({"said": [self.tokenizer]})
 
-    def give_up(self, part: Part, why: str) -> pa.Table:
-        raise NotImplementedError
-
 
 def test_what_a_job_loads_is_loaded_once_for_all_its_parts_and_anew_for_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

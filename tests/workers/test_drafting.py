@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.throughput.drafting import edited
 from configs.principles import load_principles
 from configs.prompts import load_prompts
 from workers.engines.drafting import Alignment, SourceAligned, hinted
@@ -27,21 +28,6 @@ from workers.prompts import Prompts
 
 MOST = 16
 tokens = st.lists(st.integers(0, 20), max_size=80)
-
-
-def edited(source: Sequence[int], rate: float, draw: random.Random, vocabulary: int) -> list[int]:
-    """A share of the tokens replaced, dropped or followed by a new one, as often each."""
-    reply: list[int] = []
-    for token in source:
-        if draw.random() >= rate:
-            reply.append(token)
-            continue
-        kind = draw.randrange(3)
-        if kind == 0:
-            reply.append(draw.randrange(vocabulary))
-        elif kind == 1:
-            reply += [token, draw.randrange(vocabulary)]
-    return reply
 
 
 def decode(source: Sequence[int], reply: Sequence[int]) -> tuple[list[int], int, int]:
