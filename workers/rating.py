@@ -50,9 +50,8 @@ def rate_texts(
     rows: list[dict[str, tuple[float | None, RatingStatus]]] = [{} for _ in texts]
     asked: list[tuple[int, str]] = []
     questions: list[list[int]] = []
-    for index, text in enumerate(texts):
-        for name in names:
-            question = prompts.rate(text, name)
+    for index, row in enumerate(prompts.ratings(texts, names)):
+        for name, question in zip(names, row, strict=True):
             if len(question) + 1 > max_length:
                 rows[index][name] = (None, "over_length")
                 continue
