@@ -21,7 +21,8 @@ RATED = 12
 
 
 def asked(kind):
-    """Replies drawn twice and once with other seeds, and log-probabilities of two words."""
+    """Replies drawn twice and once with other seeds, log-probabilities of two words, and how many
+    tokens of a second question about the same texts were known from the first."""
     engine = start_engine(EngineSpec(kind, str(SHIPPED), "", "float32", 160, threads=1))
     texts = [document.text for document in oracle.misaligned_documents(13, DOCUMENTS)]
     names = [p.id for p in PROMPTS.principles.principles]
@@ -36,8 +37,11 @@ def asked(kind):
     else:
         drawn = []
     scores = engine.choices(prompts[:RATED], PROMPTS.tokenizer.convert_tokens_to_ids(["yes", "no"]))
+    before = engine.usage.copy()
+    engine.choices([PROMPTS.rate(text, names[1]) for text in texts[:RATED]], [1, 2])
+    again = engine.usage.since(before)
     engine.close()
-    return drawn, scores
+    return drawn, scores, again
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +60,12 @@ def test_a_seed_decides_what_is_sampled(answers):
 
 
 def test_log_probabilities_are_those_of_transformers(answers):
-    (_, vllm), (_, transformers) = answers
+    (_, vllm, _), (_, transformers, _) = answers
     assert len(vllm) == len(transformers) == RATED
     for one, other in zip(vllm, transformers, strict=True):
         assert one == pytest.approx(other, abs=1e-3)
+
+
+def test_a_short_text_is_read_once_for_all_questions_about_it(answers):
+    again = answers[0][2]
+    assert again.cached_tokens >= 0.3 * again.prompt_tokens

@@ -15,10 +15,13 @@ from vllm.inputs import TokensPrompt
 from vllm.outputs import RequestOutput
 
 from workers.engines.drafting import PROPOSER, hinted
-from workers.engines.interface import EngineSpec, Reply, Sampling, Usage
+from workers.engines.interface import EngineSpec, Reply, Sampling, Usage, timed
 
 LIKELIEST = 64
 """Tokens whose log-probabilities are asked for first, where named ones cannot be had."""
+CPU_BLOCK = 32
+"""Tokens of a prefix that are kept together, the fewest that vLLM can have on a CPU. By itself it
+keeps 128, and of a document that is shorter nothing is shared by its ratings."""
 PROBE = (1, 2, 3, 2, 3, 2, 3, 2)
 PROBE_TOKENS = 4
 
@@ -73,6 +76,7 @@ class VllmEngine:
             gpu_memory_utilization=spec.gpu_memory_share,
             enforce_eager=spec.enforce_eager,
             enable_prefix_caching=True,
+            block_size=None if torch.cuda.is_available() else CPU_BLOCK,
             # On a CPU, a seeded sample after half a prefill fails: its generator has no offset.
             enable_chunked_prefill=torch.cuda.is_available(),
             # Prompts and replies are token ids; sampling is ours to state, not the checkpoint's.
@@ -201,6 +205,7 @@ class VllmEngine:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
+    @timed
     def _run(
         self,
         prompts: Sequence[Sequence[int]],
