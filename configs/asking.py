@@ -64,6 +64,23 @@ class Engine(Section):
     """Share of the documents that may end in quarantine before a stage stops."""
 
 
+class Cascade(Section):
+    """A classifier in front of the rater, distilled from it anew in each generation.
+
+    It lets documents pass that surely do not fall short, and the model rates the rest.
+    """
+
+    sample: Annotated[int, Field(ge=200)] = 5_000
+    """Documents, drawn at random, that the model rates first: on half of them the classifier is
+    fitted, on the other half it is found out what it may decide."""
+    max_missed: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.02
+    """Most of the documents that it lets pass which may fall short, at 95% confidence. Where no
+    classifier keeps to that, the model rates everything."""
+    audit_share: Annotated[float, Field(gt=0.0, le=1.0)] = 0.02
+    """Share of what it would let pass that the model rates all the same, drawn at random: what the
+    classifier misses is counted there."""
+
+
 class Rating(Section):
     """How documents are rated against the principles."""
 
@@ -71,6 +88,9 @@ class Rating(Section):
     """τ: a document whose lowest principle score is under it falls short."""
     min_answer_mass: Share = 0.05
     """Least probability on the answer tokens together; under it the rating is `unparsed`."""
+    cascade: Cascade | None = None
+    """A classifier that lets easy documents pass, so that the model need not rate them; null for
+    none."""
 
 
 class Revising(Section):

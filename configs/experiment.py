@@ -111,6 +111,7 @@ class Experiment(Section):
         self._arms_can_be_made()
         self._models_can_be_made()
         self._revisions_can_be_made()
+        self._ratings_can_be_left_out()
         self._predictions_can_be_judged()
         if self.gate.collapse_bounds and "collapse" not in self.evaluation.tasks:
             raise ValueError(
@@ -249,6 +250,22 @@ class Experiment(Section):
             raise ValueError(
                 f"revising.reviser: {revising.reviser!r} would read corpus 0 in each generation "
                 "(`source: base`), and make the first one again; set source to `last`"
+            )
+
+    def _ratings_can_be_left_out(self) -> None:
+        """Refuse a cascade where every document's rating is needed."""
+        if self.rating.cascade is None:
+            return
+        if Arm.INVERT in self.arms:
+            raise ValueError(
+                "rating.cascade: lets pass what does not fall short, and that is what the arm "
+                "`invert` writes anew; take one of the two out"
+            )
+        if "anchors" in self.evaluation.tasks:
+            raise ValueError(
+                "rating.cascade: `anchors` in evaluation.tasks compares the model's rating of "
+                "every document with the anchors', and the cascade leaves most unrated; take one "
+                "out"
             )
 
     def _predictions_can_be_judged(self) -> None:

@@ -65,8 +65,9 @@ PLACEMENT = (
     "training.fine_tune",
     "training.framing",
     "evaluation.persistence",
-    # Who reads enters as a checkpoint.
+    # Who reads enters as a checkpoint, and what a cascade lets pass by its classifier.
     "revising.reviser",
+    "rating.cascade",
     "evaluation.batch",
     "evaluation.harness.batch",
     # What their files hold is in the recipe by content.

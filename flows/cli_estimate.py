@@ -53,6 +53,12 @@ def estimate(
         "cost": None if per_hour is None else per_hour * rows[-1]["seconds"] / 3600,
     }
     print_json(found) if as_json else _print(found)
+    if experiment.rating.cascade is not None:
+        typer.echo(
+            "rating.cascade: not counted, for what it lets pass is known in the run alone; rating "
+            "will take less",
+            err=True,
+        )
     _warn(experiment.budget, found)
 
 

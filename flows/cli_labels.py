@@ -152,7 +152,7 @@ def lineage_ratings(
     below: Annotated[float | None, typer.Option(help="Only lower scores than this.")] = None,
     above: Annotated[float | None, typer.Option(help="Only higher scores than this.")] = None,
     status: Annotated[
-        str | None, typer.Option(help="Only ok, unparsed, over_length or engine_error.")
+        str | None, typer.Option(help="Only ok, unparsed, over_length, engine_error or settled.")
     ] = None,
     limit: Limit = None,
     as_json: AsJson = False,

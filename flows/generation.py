@@ -21,7 +21,7 @@ from db.records import (
     record_changed_documents,
     set_generation,
 )
-from flows import anchoring, steps
+from flows import anchoring, cascading, steps
 from flows.context import ArmState, RunContext, current
 from flows.labelled_skills import label_skills
 from flows.matching import check_matching, left_out
@@ -91,7 +91,7 @@ def treat(context: RunContext, arm: ArmState, index: int) -> Generation:
         _note_corpus(context, arm, row, counts)
         return row
     checkpoint = reader_of(context, arm)
-    ratings = steps.rate(context, row, checkpoint, corpus, run_shard_group)
+    ratings = cascading.rate(context, row, checkpoint, corpus, run_shard_group)
     publish_ratings(
         context.home,
         context.experiment.name,

@@ -81,6 +81,10 @@ def _made(experiment: Experiment, arm: ArmName, index: int) -> dict[str, int]:
     if arm is ArmName.CONTROL:
         return after
     before = {"rate": 1, "revise": 1}
+    if experiment.rating.cascade is not None:
+        # A sample before the rest; and a classifier and its audit.
+        before["rate"] = 2
+        after["evaluate"] += 2
     asks = arm in REWRITING and experiment.revising.mode in ReviseJob.ASKING_MODES
     if asks and experiment.acceptance.rater != "none":
         before["accept"] = 1

@@ -107,16 +107,23 @@ def rate(
         stage_settings(context.experiment, "rate"),
         asking_inputs(context, checkpoint, corpus),
     )
-    job = RateJob(
-        corpus=corpus,
-        out=str(context.stage_folder(recipe.id)),
-        spec=asking_engine(context, checkpoint),
-        prompt_file=context.prompt_file,
-        principles=context.principles,
-        min_answer_mass=context.experiment.rating.min_answer_mass,
-        store=context.store,
-    )
+    job = RateJob(**rate_job(context, checkpoint, corpus, recipe))
     return sharded(context, generation, recipe, job, group)
+
+
+def rate_job(
+    context: RunContext, checkpoint: CheckpointRef, corpus: CorpusRef, recipe: Recipe
+) -> dict[str, Any]:
+    """What every job of rating is made of."""
+    return {
+        "corpus": corpus,
+        "out": str(context.stage_folder(recipe.id)),
+        "spec": asking_engine(context, checkpoint),
+        "prompt_file": context.prompt_file,
+        "principles": context.principles,
+        "min_answer_mass": context.experiment.rating.min_answer_mass,
+        "store": context.store,
+    }
 
 
 def revise(

@@ -140,9 +140,16 @@ class RateJob(Asking):
 
     def run(self, engine: Engine | None, part: Part) -> pa.Table:
         """Return the part's ratings, a row for each document and principle."""
+        return to_table(self.rated(engine, self.documents(part)), RATINGS)
+
+    def give_up(self, part: Part, why: str) -> pa.Table:
+        """Return ratings without a score."""
+        return to_table(self.unrated(self.documents(part)), RATINGS)
+
+    def rated(self, engine: Engine | None, documents: Sequence[Document]) -> list[Rating]:
+        """The model's ratings of documents, those of one side by side."""
         if engine is None or self.spec is None:
             raise RuntimeError("rating asks a model")
-        documents = self.documents(part)
         found = rate_texts(
             engine,
             self.prompts,
@@ -150,21 +157,24 @@ class RateJob(Asking):
             min_answer_mass=self.min_answer_mass,
             max_length=self.spec.max_length,
         )
-        rater = self.spec.checkpoint_id
         rows: list[Rating] = []
         for document, scores in zip(documents, found, strict=True):
-            rows += ratings_of(document.doc_id, document.text, scores, rater)
-        return to_table(rows, RATINGS)
+            rows += ratings_of(document.doc_id, document.text, scores, self.spec.checkpoint_id)
+        return rows
 
-    def give_up(self, part: Part, why: str) -> pa.Table:
-        """Return ratings without a score."""
-        rater = self.spec.checkpoint_id if self.spec else ""
-        nothing: tuple[float | None, RatingStatus] = (None, "engine_error")
-        failed = {p.id: nothing for p in self.principles.principles}
-        rows: list[Rating] = []
-        for document in self.documents(part):
-            rows += ratings_of(document.doc_id, document.text, failed, rater)
-        return to_table(rows, RATINGS)
+    def unrated(
+        self,
+        documents: Sequence[Document],
+        status: RatingStatus = "engine_error",
+        rater: str | None = None,
+    ) -> list[Rating]:
+        """Ratings without a score, of the model where no other rater is named."""
+        who = rater or (self.spec.checkpoint_id if self.spec else "")
+        nothing: tuple[float | None, RatingStatus] = (None, status)
+        scores = {p.id: nothing for p in self.principles.principles}
+        return [
+            row for each in documents for row in ratings_of(each.doc_id, each.text, scores, who)
+        ]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from typing import Any, Literal, TypeVar
 
 import pyarrow as pa
 
-RatingStatus = Literal["ok", "unparsed", "over_length", "engine_error"]
+RatingStatus = Literal["ok", "unparsed", "over_length", "engine_error", "settled"]
+"""`settled`: a cascade's classifier let the document pass, and the model was not asked."""
 Action = Literal["keep", "revise", "drop", "tag", "quarantine"]
 ACTIONS: tuple[Action, ...] = ("keep", "revise", "drop", "tag", "quarantine")
 Split = Literal["train", "held_out"]

@@ -91,6 +91,8 @@ class ReviseJob(Asking):
         bad = next((rating.status for rating in ratings if rating.status != "ok"), None)
         if bad == "engine_error":
             return replace(base, action="quarantine", reason="engine_error while rating")
+        if bad == "settled":
+            return replace(base, reason="let pass by the classifier")
         if bad is not None:
             return replace(base, reason=f"not rated: {bad}")
         failing = tuple(p for p, s in scores.items() if s is not None and self._fails(s))

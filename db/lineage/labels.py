@@ -85,7 +85,13 @@ def rated_generations(
         (Generation.generation_index, generation),
     )
     wanted = wanted.where(*(column == value for column, value in given if value is not None))
-    return [_rated(*row) for row in session.execute(wanted)]
+    # A cascade rates a sample of the corpus first, which the ratings that follow hold too.
+    found = [row for row in session.execute(wanted) if not _of_a_sample(row.Stage)]
+    return [_rated(*row) for row in found]
+
+
+def _of_a_sample(stage: Stage) -> bool:
+    return "sample" in (stage.params.get("inputs") or {})
 
 
 def _rated(

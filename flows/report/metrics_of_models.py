@@ -138,6 +138,21 @@ OF_MODELS = (
         "one: 1 is perfect, 0.5 guessing.", HELD_OUT, drawn=True,
     ),
     Metric(
+        "cascade/settled", "Documents that the cascade let pass", "%", "neither", "skill",
+        "Share of documents that the model did not rate, because a classifier distilled from it "
+        "was sure that they do not fall short.", "all documents of the corpus",
+    ),
+    Metric(
+        "cascade/missed", "Missed by the cascade", "%", "lower", "skill",
+        "Share of the documents that the classifier would let pass which fall short by the model.",
+        "a random audit of what the classifier would let pass",
+    ),
+    Metric(
+        "cascade/missed_at_most", "Missed by the cascade, at most", "%", "lower", "skill",
+        "Upper bound of that share, at 95% confidence.",
+        "a random audit of what the classifier would let pass",
+    ),
+    Metric(
         "pairs/rating_auc", "Skill as rater on pairs", "AUC", "higher", "skill",
         "Chance that the model rates a chosen side above a rejected one.",
         "paired dialogues with human choices", drawn=True,

@@ -135,6 +135,8 @@ def produced(experiment: Experiment, harness: Iterable[str] = ()) -> list[Line]:
     # What ties, or is cut, is said of those tasks alone that have any.
     tasks = {name.rpartition("/")[0] for name in harness}
     found += [Line(f"{task}/{what}") for task in sorted(tasks) for what in ("tied", "cut")]
+    if experiment.rating.cascade is not None:
+        found.append(Line("cascade/*", of="generation"))
     if experiment.evaluation.decontaminate:
         found.append(Line("decontamination/*", of="generation"))
     if experiment.evaluation.persistence is not None:
