@@ -14,13 +14,16 @@ from typing import Annotated, Any
 import typer
 
 from benchmarks.targets import Report
-from benchmarks.throughput import drafting, orchestration, training
+from benchmarks.throughput import actors, drafting, orchestration, revision, scaling, training
 from flows import provenance
 
 PARTS: dict[str, Callable[[Report, int], None]] = {
     "training": training.measure,
+    "revision": revision.measure,
     "drafting": drafting.measure,
+    "actors": actors.measure,
     "orchestration": orchestration.measure,
+    "scaling": scaling.measure,
 }
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -71,10 +71,7 @@ def _at_rate(
     written = {kind: engine.rewrite(tasks) for kind, engine in engines.items()}
     if len({tuple(replies) for replies, _ in written.values()}) > 1:
         raise RuntimeError("the engines write different replies, so that nothing can be compared")
-    found = rounds_of(
-        {kind: lambda engine=engine: engine.rewrite(tasks) for kind, engine in engines.items()},
-        rounds,
-    )
+    found = rounds_of({kind: engine.job(tasks) for kind, engine in engines.items()}, rounds)
     name = f"batch {batch}, {rate:.0%} edits"
     usage = {kind: used for kind, (_, used) in written.items()}
     report.details[f"{OF}, {name}"] = found.figures() | {
@@ -136,6 +133,14 @@ class _Engine:
 
     def rewrite(self, tasks: Sequence[Task]) -> tuple[list[tuple[int, ...]], Usage]:
         return self._pool.submit(_rewrite, list(tasks)).result()
+
+    def job(self, tasks: Sequence[Task]) -> Callable[[], None]:
+        """Rewrite, for the time it takes."""
+
+        def job() -> None:
+            self.rewrite(tasks)
+
+        return job
 
     def close(self) -> None:
         self._pool.shutdown()

@@ -45,7 +45,7 @@ def measure(report: Report, rounds: int) -> None:
         "bucketed": list(bucketed(rows)),
         "padded": list(padded(rows)),
     }
-    jobs: dict[str, Callable[[], object]] = {
+    jobs: dict[str, Callable[[], None]] = {
         "palimpsest": lambda: _ours(copy.deepcopy(model), rows, tokens)
     }
     for name, made in batches.items():

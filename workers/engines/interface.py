@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Protocol
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from workers.sharing import MOUNTED, SharedStore
 
@@ -58,6 +60,8 @@ class Usage:
     """Guessed ahead from sources."""
     accepted_tokens: int = 0
     """Output tokens that were guessed ahead, and so took no step of their own."""
+    engine_s: float = field(default=0.0, compare=False)
+    """Seconds inside the engine; all the rest of a job's time is ours."""
 
     def since(self, before: Usage) -> Usage:
         """Return what was added after `before` was copied."""
@@ -87,6 +91,24 @@ class Sampling:
     sources: tuple[tuple[int, ...], ...] = field(default=())
     """What each reply is expected to copy for the most part, one for each prompt. An engine that
     drafts may write such a reply in fewer steps; the reply is the same without."""
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def timed(method: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[Any, P], R]:
+    """Count an engine method's seconds as spent inside the engine."""
+
+    @functools.wraps(method)
+    def counted(self: Any, *args: P.args, **more: P.kwargs) -> R:
+        began = time.perf_counter()
+        try:
+            return method(self, *args, **more)
+        finally:
+            self.usage.engine_s += time.perf_counter() - began
+
+    return counted
 
 
 class Engine(Protocol):

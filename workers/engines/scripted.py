@@ -27,13 +27,19 @@ class ScriptedEngine:
         self, prompts: Sequence[Sequence[int]], answer_ids: Sequence[int]
     ) -> list[list[float]]:
         """Follow the script for ratings."""
-        self.usage.calls += len(prompts)
+        self._count(prompts)
         return [list(self._choice(prompt)) for prompt in prompts]
 
     def generate(self, prompts: Sequence[Sequence[int]], sampling: Sampling) -> list[Reply]:
         """Follow the script for replies."""
+        self._count(prompts)
+        replies = [self._answer(prompt) for prompt in prompts]
+        self.usage.output_tokens += sum(len(reply.token_ids) for reply in replies)
+        return replies
+
+    def _count(self, prompts: Sequence[Sequence[int]]) -> None:
         self.usage.calls += len(prompts)
-        return [self._answer(prompt) for prompt in prompts]
+        self.usage.prompt_tokens += sum(map(len, prompts))
 
     def close(self) -> None:
         """Nothing is held."""

@@ -15,7 +15,7 @@ from transformers import (
 )
 
 from workers.engines.gumbel import GumbelNoise
-from workers.engines.interface import EngineSpec, Reply, Sampling, Usage
+from workers.engines.interface import EngineSpec, Reply, Sampling, Usage, timed
 
 LOGITS = 2**28
 """Most numbers in the logits that are held at once, where tokens are scored: 1 GiB of float32."""
@@ -44,6 +44,7 @@ class TransformersEngine:
         )
         self.model.to(self.device).eval()
 
+    @timed
     def choices(
         self, prompts: Sequence[Sequence[int]], answer_ids: Sequence[int]
     ) -> list[list[float]]:
@@ -60,6 +61,7 @@ class TransformersEngine:
         self._count(prompts, 1)
         return rows
 
+    @timed
     def token_logprobs(self, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
         """Log-probability, in nats, of every token but the first, given those before it."""
         rows: list[list[float]] = [[]] * len(sequences)
@@ -72,6 +74,7 @@ class TransformersEngine:
         self._count(sequences, 0)
         return rows
 
+    @timed
     @torch.inference_mode()
     def continuation_scores(
         self, sequences: Sequence[Sequence[int]], lengths: Sequence[int]
@@ -105,6 +108,7 @@ class TransformersEngine:
         self._count(sequences, 0)
         return rows
 
+    @timed
     @torch.inference_mode()
     def generate(self, prompts: Sequence[Sequence[int]], sampling: Sampling) -> list[Reply]:
         """Replies in the prompts' order; sampled ones are drawn one by one, each from its seed."""
@@ -119,6 +123,7 @@ class TransformersEngine:
                 replies[i] = reply
         return self._counted(prompts, replies)
 
+    @timed
     @torch.inference_mode()
     def sample(self, prompts: Sequence[Sequence[int]], sampling: Sampling) -> list[Reply]:
         """Replies in the prompts' order, drawn many at a time, each from its own seed."""
