@@ -23,6 +23,8 @@ import numpy as np
 PROPOSER = "workers.engines.drafting.SourceAligned"
 LONGEST_MATCH = 4
 """Tokens of the reply that are looked for in the source, at most."""
+ENOUGH = 3
+"""A longer match is no surer."""
 NEAR = 8
 """Source tokens that are looked through after a first surprise; each further one doubles them."""
 FAR = 256
@@ -93,23 +95,34 @@ class Alignment:
         """Where the source goes on after a token that it did not foretell.
 
         The longest match of the reply's last tokens wins, of equals the one nearest to where the
-        token would stand had it replaced one; without any it has replaced one.
+        token would stand had it replaced one; without any it has replaced one. A single token is
+        believed only one place off: common ones recur everywhere.
         """
         replaced = min(self._at + 1, len(self._source))
         reach = min(FAR, NEAR << min(self._surprises - 1, 8))
         # After one surprise, going back would take a recurring word for an insertion.
         first = self._at if self._surprises == 1 else max(0, self._at - reach)
         last = min(len(self._source), self._at + reach)
-        for length in range(len(self._tail), 0, -1):
-            wanted = self._tail[-length:]
-            ends = [
-                end
-                for end in range(max(first + 1, length), last + 1)
-                if self._source[end - length : end] == wanted
-            ]
-            if ends:
-                return min(ends, key=lambda end: abs(end - replaced))
-        return replaced
+        found = [(self._matching(end), end) for end in range(first + 1, last + 1)]
+        likely = [
+            (min(length, ENOUGH), -abs(end - replaced), end)
+            for length, end in found
+            if length > 1 or (length == 1 and abs(end - replaced) <= 1)
+        ]
+        return max(likely, default=(0, 0, replaced))[2]
+
+    def _matching(self, end: int) -> int:
+        """How many of the reply's last tokens stand in the source before a place."""
+        length = 0
+        for token, known in zip(
+            reversed(self._tail),
+            reversed(self._source[max(0, end - LONGEST_MATCH) : end]),
+            strict=False,
+        ):
+            if token != known:
+                break
+            length += 1
+        return length
 
     def _learn(self, accepted: int) -> None:
         """Adapt the length of drafts to what the model takes of them."""
