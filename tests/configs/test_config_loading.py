@@ -161,6 +161,7 @@ def test_arms_that_nothing_can_write_are_refused(settings, words):
         load(ROOT / "microworld-tiny.yaml", settings)
 
 
+CASCADE = "rating.cascade={sample: 400}"
 SAMPLED = "revising.temperature=0.7"
 
 
@@ -180,6 +181,15 @@ SAMPLED = "revising.temperature=0.7"
             ["skills.source=none", "skills.post_train_base=true"],
             "skills.post_train_base: `skills.source: none` has no set",
         ),
+        (
+            [CASCADE, "arms=[control, invert]", "skills.tasks=[rate, revise, invert]"],
+            "rating.cascade: lets pass what does not fall short",
+        ),
+        (
+            [CASCADE, "evaluation.tasks=[anchors]"],
+            "rating.cascade: `anchors` in evaluation.tasks",
+        ),
+        (["rating.cascade={sample: 5}"], "rating.cascade.sample"),
     ],
 )
 def test_readers_and_choices_that_make_no_sense_are_refused(settings, words):
