@@ -152,12 +152,12 @@ def _fitted(texts: Sequence[str], falls_short: Sequence[bool]) -> Floats:
     # More threads sum in another order, and the last bits would be others.
     with threadpool_limits(1):
         model = LogisticRegressionCV(
-            Cs=PENALTIES,
+            Cs=PENALTIES,  # pyright: ignore[reportArgumentType]
             cv=FOLDS,
             scoring="roc_auc",
             solver="liblinear",
             random_state=0,
-            use_legacy_attributes=False,
+            use_legacy_attributes=False,  # pyright: ignore[reportArgumentType]
             l1_ratios=(0.0,),  # pyright: ignore[reportArgumentType]
         )
         model.fit(rows, np.asarray(falls_short, int))
