@@ -134,7 +134,9 @@ def _audit(rated: _Rated, sample: Finished, classifier: Finished, ratings: Finis
             rated.corpus,
             steps.shards_here(context, sample, shards),
             steps.shards_here(context, ratings, shards),
-            Distilled.load(context.store.fetch_file(Path(classifier.uri) / CLASSIFIER)),
+            Distilled.load(
+                context.store.fetch_file(Path(classifier.uri) / CLASSIFIER), classifier.digest
+            ),
             context.experiment.rating.threshold,
             context.store,
         )

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,8 +38,16 @@ VERSION = 1
 FEATURES = Features("word", 1, 3, 18)
 LEAST_OF_EACH = 20
 """Fewer documents that fall short, or do not, teach nothing."""
-PENALTIES, FOLDS = (1.0, 10.0, 100.0, 1000.0), 3
-"""Inverse strengths of regularisation, of which cross-validation takes the best."""
+LEARNING: dict[str, Any] = {
+    "Cs": (1.0, 10.0, 100.0, 1000.0),
+    "l1_ratios": (0.0,),
+    "cv": 3,
+    "scoring": "roc_auc",
+    "solver": "liblinear",
+    "random_state": 0,
+    "use_legacy_attributes": False,
+}
+"""Of four strengths of regularisation cross-validation takes the best."""
 CONFIDENCE = 0.95
 STEPS = 20
 """Tests, at most; each lets more pass than the one before."""
@@ -79,20 +88,30 @@ class Distilled:
             save_file({"weights": self.weights, "cut": np.array([self.cut])}, fresh)
 
     @classmethod
-    def load(cls, file: Path) -> Distilled:
+    def load(cls, file: Path, wanted: str) -> Distilled:
         """Read what `save` wrote; nothing in the file is run.
 
+        Args:
+            file: where it stands.
+            wanted: its id.
+
         Raises:
-            InputProblem: the file is missing or damaged.
+            InputProblem: the file is missing or damaged, or holds another classifier.
         """
         try:
             held = load_file(file)
-            return cls(held["weights"].astype(np.float64), float(held["cut"][0]))
+            found = cls(held["weights"].astype(np.float64), float(held["cut"][0]))
         except (SafetensorError, OSError, KeyError, IndexError) as error:
             raise InputProblem(
                 f"{file}: is no classifier ({type(error).__name__}: {error}). Run the experiment "
                 "again: it makes what is missing."
             ) from error
+        if found.id != wanted:
+            raise InputProblem(
+                f"{file}: holds the classifier {found.id[:12]}, on record is {wanted[:12]}. Its "
+                "bytes were changed; delete it and run the experiment again."
+            )
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,15 +170,7 @@ def _fitted(texts: Sequence[str], falls_short: Sequence[bool]) -> Floats:
     rows = FEATURES.rows(list(texts))
     # More threads sum in another order, and the last bits would be others.
     with threadpool_limits(1):
-        model = LogisticRegressionCV(
-            Cs=PENALTIES,  # pyright: ignore[reportArgumentType]
-            cv=FOLDS,
-            scoring="roc_auc",
-            solver="liblinear",
-            random_state=0,
-            use_legacy_attributes=False,  # pyright: ignore[reportArgumentType]
-            l1_ratios=(0.0,),  # pyright: ignore[reportArgumentType]
-        )
+        model = LogisticRegressionCV(**LEARNING)
         model.fit(rows, np.asarray(falls_short, int))
     return model.coef_[0].astype(np.float64)
 

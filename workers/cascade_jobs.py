@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import pyarrow as pa
 
@@ -82,7 +81,7 @@ class CascadeJob(RateJob):
 
     @cached_property
     def _distilled(self) -> Distilled:
-        return Distilled.load(Path(self.store.fetch_file(Path(self.classifier))))
+        return Distilled.load(self.store.fetch_file(self.classifier), self.classifier_id)
 
 
 def passing_of(classifier: Distilled, documents: Sequence[Document]) -> list[Document]:

@@ -11,13 +11,13 @@ from pathlib import Path
 import ray
 
 from benchmarks.targets import Report
-from benchmarks.throughput.free import asking, repeated_corpus
 from benchmarks.throughput.rounds import rounds_of
+from benchmarks.throughput.stages import rate_job, repeated_corpus
 from configs.asking import Engine as EngineConfig
 from workers.cluster import connect
 from workers.corpora.store import CorpusRef
 from workers.engines.interface import EngineSpec
-from workers.jobs import Job, RateJob
+from workers.jobs import Job
 from workers.microworld.build import SHIPPED
 from workers.pool import EnginePool
 
@@ -53,9 +53,9 @@ def _rating(folder: Path, actors: int, warm: CorpusRef, corpus: CorpusRef) -> Ca
         # Started anew: else the engines of the other job would hold the cores.
         pool = EnginePool(EngineConfig(actors=actors))
         out = folder / str(next(turns))
-        _rate(pool, _job(warm, out / "warm"))
+        _rate(pool, rate_job(warm, out / "warm", SPEC))
         began = time.perf_counter()
-        _rate(pool, _job(corpus, out / "counted"))
+        _rate(pool, rate_job(corpus, out / "counted", SPEC))
         taken = time.perf_counter() - began
         pool.stop()
         return taken
@@ -66,7 +66,3 @@ def _rating(folder: Path, actors: int, warm: CorpusRef, corpus: CorpusRef) -> Ca
 def _rate(pool: EnginePool, job: Job) -> None:
     for _ in pool.run(job, range(len(job.corpus.shards))):
         pass
-
-
-def _job(corpus: CorpusRef, out: Path) -> RateJob:
-    return RateJob(out=str(out), **asking(corpus, 2, SPEC))

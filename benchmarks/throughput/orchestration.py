@@ -12,9 +12,10 @@ import pyarrow as pa
 import ray
 
 from benchmarks.targets import Figure, Report
-from benchmarks.throughput.free import FreeJob, rate_job, repeated_corpus
+from benchmarks.throughput.free import FreeJob
 from benchmarks.throughput.peers import PEERS, peer_environment, run_peer
 from benchmarks.throughput.rounds import rounds_of
+from benchmarks.throughput.stages import rate_job, repeated_corpus
 from configs.asking import Engine as EngineConfig
 from workers.cluster import connect
 from workers.corpora.store import CorpusRef, iterate

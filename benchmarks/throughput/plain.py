@@ -19,7 +19,7 @@ REPLY = 96
 BATCH = 256
 PADDED_BATCH = 64
 """Of transformers: larger ones were no quicker, for all wait for the longest."""
-YES, NO = "yes", "no"
+NO = "no"
 
 
 class Plain:

@@ -22,20 +22,17 @@ from benchmarks.throughput import plain
 from benchmarks.throughput.copy_model import copy_model
 from benchmarks.throughput.peers import ENVIRONMENTS, answering, peer_environment, run_peer
 from benchmarks.throughput.rounds import Rounds, rounds_of
-from configs.asking import Acceptance
+from benchmarks.throughput.stages import rate_job, revise_job
 from configs.asking import Engine as EngineConfig
-from configs.principles import load_principles
-from configs.prompts import load_prompts
 from workers.cluster import connect
 from workers.corpora.store import CorpusRef, CorpusWriter, iterate
 from workers.engines.interface import EngineSpec, Usage
-from workers.jobs import Job, RateJob, shard_file
+from workers.jobs import Job, shard_file
 from workers.microworld.generator import generate_documents
 from workers.microworld.oracle import is_misaligned, revision_is_right
 from workers.microworld.world import WorldParams
 from workers.pool import EnginePool
 from workers.records import Document, Revision, from_table, text_digest
-from workers.revise_job import ReviseJob
 from workers.storage import read_table, write_table
 
 OF = "rate and revise"
@@ -149,34 +146,20 @@ class Stage:
     def mend(self, corpus: CorpusRef) -> list[str]:
         """Rate and revise a corpus."""
         out = self.folder / f"ours-{Path(corpus.uri).name}"
-        asking = {
-            "corpus": corpus,
-            "spec": self.spec,
-            "prompt_file": load_prompts("microworld"),
-            "principles": load_principles("microworld"),
-            "min_answer_mass": 0.05,
-        }
-        self._do(RateJob(out=f"{out}-rated", **asking))
-        self._do(
-            ReviseJob(
-                out=f"{out}-revised",
-                **asking,
-                ratings=f"{out}-rated",
-                threshold=0.5,
-                mode="edits",
-                max_tokens=48,
-                temperature=0.0,
-                tag="",
-                acceptance=Acceptance(rater="none"),
-                seed=0,
-            )
-        )
+        rate = rate_job(corpus, out / "rated", self.spec)
+        revise = revise_job(corpus, out / "revised", rate.out, self.spec)
+        for job in (rate, revise):
+            self._do(job)
         rows = itertools.chain.from_iterable(
-            from_table(read_table(shard_file(f"{out}-revised", i)), Revision)
+            from_table(read_table(shard_file(revise.out, i)), Revision)
             for i in range(len(corpus.shards))
         )
         texts = (document.text for document in iterate(corpus))
-        return [row.text or text for row, text in zip(rows, texts, strict=True)]
+        # A proposal that was refused has a text too.
+        return [
+            row.text if row.action == "revise" and row.text else text
+            for row, text in zip(rows, texts, strict=True)
+        ]
 
     def _do(self, job: Job) -> None:
         began = time.perf_counter()

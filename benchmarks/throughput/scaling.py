@@ -21,14 +21,13 @@ import psutil
 import ray
 
 from benchmarks.targets import Figure, Report
-from benchmarks.throughput.free import FreeJob, asking, rate_job, repeated_corpus
-from configs.asking import Acceptance
+from benchmarks.throughput.free import FreeJob
+from benchmarks.throughput.stages import rate_job, repeated_corpus, revise_job
 from configs.asking import Engine as EngineConfig
 from workers.cluster import connect
 from workers.engines.interface import Reply
 from workers.microworld.tokenizer import build_tokenizer
 from workers.pool import EnginePool
-from workers.revise_job import ReviseJob
 
 OF = "scaling"
 BASE, SHARD = 10_000, 1_000
@@ -93,23 +92,8 @@ def _took(times: int) -> Took:
         began = time.perf_counter()
         connect(None, ACTORS)
         pool = EnginePool(EngineConfig(actors=ACTORS))
-        rate = FreeJob(rate_job(corpus, folder / "rated", principles=2), _rated, _edit)
-        revise = FreeJob(
-            ReviseJob(
-                out=str(folder / "revised"),
-                ratings=rate.out,
-                threshold=0.5,
-                mode="edits",
-                max_tokens=32,
-                temperature=0.0,
-                tag="",
-                acceptance=Acceptance(rater="none"),
-                seed=0,
-                **asking(corpus, principles=2),
-            ),
-            _rated,
-            _edit,
-        )
+        rate = FreeJob(rate_job(corpus, folder / "rated"), _rated, _edit)
+        revise = FreeJob(revise_job(corpus, folder / "revised", rate.out), _rated, _edit)
         for job in (rate, revise):
             for _ in pool.run(job, range(len(corpus.shards))):
                 pass

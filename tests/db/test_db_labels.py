@@ -20,6 +20,7 @@ from db.models import (
     Artifact,
     DocumentName,
     Evaluation,
+    Generation,
     Informed,
     Label,
     LabelSet,
@@ -384,6 +385,20 @@ def test_rated_generations_name_rater_corpus_and_threshold(demo):
         assert rated_generations(session, "demo", seed=7) == []
     assert (first.generation, first.rater, first.threshold) == (1, "model-0", 0.5)
     assert (second.corpus, second.corpus_0) == (demo.corpora[1].id, demo.corpora[0].id)
+
+
+def test_the_sample_of_a_cascade_is_no_rating_of_a_corpus(demo):
+    with demo.database.sessions.begin() as session:
+        inputs = {"checkpoint": "model-0", "corpus": demo.corpora[0].id, "sample": 0.5}
+        stage = start_stage(
+            session, "sample-0", stage="rate", algorithm_version="1", params={"inputs": inputs}
+        )
+        finish_stage(session, stage, output_digest="sample", output_uri="", meta={"shards": 1})
+        first = session.scalars(select(Generation).where(Generation.generation_index == 1)).one()
+        use_stage(session, first, stage, reused=False)
+    with demo.database.readers() as session:
+        found = rated_generations(session, "demo", arm="revise", seed=0)
+    assert [each.recipe_id for each in found] == ["rate-0", "rate-1"]
 
 
 def test_labels_without_a_score_are_counted_and_never_scored():

@@ -75,13 +75,16 @@ def test_the_file_gives_back_what_was_saved_and_a_damaged_one_is_named(tmp_path:
     made = distil(sample, [is_misaligned(text) for text in sample], max_missed=0.1).classifier
     file = tmp_path / "classifier.safetensors"
     made.save(file)
-    read = Distilled.load(file)
+    read = Distilled.load(file, made.id)
     assert read.id == made.id
     assert read.lets_pass(sample) == made.lets_pass(sample)
     assert read.lets_pass(["", "?"]) == [False, False], "a text without a word is no easy one"
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(InputProblem, match=r"classifier\.safetensors: is no classifier"):
-        Distilled.load(file)
+        Distilled.load(file, made.id)
+    replace(made, cut=0.5).save(file)
+    with pytest.raises(InputProblem, match="Its bytes were changed"):
+        Distilled.load(file, made.id)
 
 
 @pytest.fixture
@@ -173,8 +176,8 @@ def test_the_model_is_asked_about_what_is_left_and_a_random_share_of_the_rest(
                for name in settled for row in found[name])  # fmt: skip
     assert {name: found[name] for name in sampled} == sampled, "taken, and not asked again"
     assert asked == DOCUMENTS - len(sampled) - len(settled)
-    audit = audited(corpus, Path(sample.out), Path(job.out), Distilled.load(Path(job.classifier)),
-                    threshold=0.5)  # fmt: skip
+    classifier = Distilled.load(Path(job.classifier), job.classifier_id)
+    audit = audited(corpus, Path(sample.out), Path(job.out), classifier, threshold=0.5)
     assert (audit.documents, audit.settled) == (DOCUMENTS, len(settled))
     # A quarter of what passes, give or take, and what of it falls short is known.
     assert 0.1 < audit.audited / (audit.audited + audit.settled) < 0.4

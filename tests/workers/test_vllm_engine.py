@@ -37,6 +37,7 @@ def asked(kind):
     else:
         drawn = []
     scores = engine.choices(prompts[:RATED], PROMPTS.tokenizer.convert_tokens_to_ids(["yes", "no"]))
+    assert engine.choices([], [1, 2]) == [] == engine.generate([], sampling[0])
     before = engine.usage.copy()
     engine.choices([PROMPTS.rate(text, names[1]) for text in texts[:RATED]], [1, 2])
     again = engine.usage.since(before)

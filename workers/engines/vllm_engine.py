@@ -213,6 +213,8 @@ class VllmEngine:
     ) -> list[RequestOutput]:
         if self._llm is None:
             raise RuntimeError("this engine is closed")
+        if not prompts:
+            return []
         inputs = [TokensPrompt(prompt_token_ids=list(prompt)) for prompt in prompts]
         outputs = self._llm.generate(inputs, params, use_tqdm=False)
         self.usage.calls += len(outputs)
