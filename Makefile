@@ -45,7 +45,7 @@ demo: $(READY) ## the whole loop in the microworld: three generations beside a c
 seeds: $(READY) ## the demo with three seeds and the filter arm, for a table with its spread
 	$(BIN)/palimpsest run configs/microworld-seeds.yaml
 
-study: $(READY) ## the core study, five seeds: one to two hours; after a stop it goes on
+study: $(READY) ## the core study, five seeds: two to three hours; after a stop it goes on
 	$(BIN)/palimpsest run configs/microworld-study.yaml
 
 results: $(READY) ## write docs/results.md from the record of the study and its variations

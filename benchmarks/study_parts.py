@@ -61,6 +61,12 @@ PARTS = (
         "--grid skills.source=fixed,self",
     ),
     Part(
+        "study-taught",
+        "A model that labels its own exemplars: where does it climb, and where does it collapse?",
+        "palimpsest sweep configs/study/taught.yaml --grid skills.noise=0,0.1,0.2,0.3",
+        every_generation=True,
+    ),
+    Part(
         "study-entry",
         "A late lesson, or one throughout: what persists, and how soon is it unlearned?",
         "palimpsest sweep configs/study/entry.yaml "

@@ -49,8 +49,8 @@ def placebo_share(found: Found, metric: str, index: int) -> float | None:
 
 def comparison(part: Part, experiments: Mapping[str, Found]) -> Table:
     """One row for each experiment, treated arm and generation that is told."""
-    heads = [f"{describe(key).name}, to the control" for key in part.against]
-    heads += [describe(key).name for key in part.as_it_is]
+    heads = [_head(key, "to the control", "points") for key in part.against]
+    heads += [_head(key) for key in part.as_it_is]
     rows: list[tuple[str, ...]] = []
     for name, found in experiments.items():
         last = max(each["generation"] for each in found["actions"])
@@ -62,8 +62,22 @@ def comparison(part: Part, experiments: Mapping[str, Found]) -> Table:
                 cells = [_cell(own.get(key), "+") for key in part.against]
                 cells += [_cell(plain_.get(key)) for key in part.as_it_is]
                 point = name.removeprefix(part.name).strip("-") or "as configured"
-                rows.append((point, arm, str(index), *cells))
-    return Table(("point", "arm", "generation", *heads), tuple(rows), lead=3)
+                rows.append((point, arm, str(index), _changed(found, arm, index), *cells))
+    heads = ["point", "arm", "generation", "documents changed or dropped", *heads]
+    return Table(tuple(heads), tuple(rows), lead=3)
+
+
+def _changed(found: Found, arm: str, index: int) -> str:
+    """How many documents of an arm's seeds were acted on up to a generation, a seed on average."""
+    rows = (r for r in found["actions"] if r["arm"] == arm and r["generation"] <= index)
+    return f"{sum(row['revise'] + row['drop'] for row in rows):,.0f}"
+
+
+def _head(key: str, against: str = "", of_percent: str = "%") -> str:
+    metric = describe(key)
+    unit = of_percent if metric.unit == "%" else metric.unit
+    told = ", ".join(filter(None, (metric.name, against)))
+    return f"{told} ({unit})" if unit else told
 
 
 def markdown(table: Table) -> str:

@@ -47,8 +47,8 @@ class Engine(Section):
     batch: Positive = 256
     """Sequences that an engine works on at once."""
     draft_tokens: Annotated[int, Field(ge=0)] = 16
-    """Where documents are rewritten whole, at temperature 0 and by `vllm` on one GPU or CPU: most
-    tokens of the document that are guessed ahead of the reply in one step; 0 guesses none."""
+    """Where documents are rewritten whole, at temperature 0 and by `vllm` on one GPU or CPU: how
+    many tokens of the document are guessed ahead of the reply in one step, at most; 0 for none."""
     answers_gb: Annotated[float, Field(ge=0)] = 1.0
     """GiB of answers that are kept in `home`, so that the same weights are never asked the same
     twice; the oldest go first, and 0 keeps none. Where several machines share one home over a
@@ -72,10 +72,11 @@ class Cascade(Section):
 
     sample: Annotated[int, Field(ge=200)] = 5_000
     """Documents, drawn at random, that the model rates first: on half of them the classifier is
-    fitted, on the other half it is found out what it may decide."""
+    fitted, on the other half it is found out what it may decide. A corpus no larger than this is
+    rated whole."""
     max_missed: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.02
-    """Most of the documents that it lets pass which may fall short, at 95% confidence. Where no
-    classifier keeps to that, the model rates everything."""
+    """Upper bound, at 95% confidence, on the share of the passed documents that fall short. Where
+    no classifier keeps to it, the model rates everything."""
     audit_share: Annotated[float, Field(gt=0.0, le=1.0)] = 0.02
     """Share of what it would let pass that the model rates all the same, drawn at random: what the
     classifier misses is counted there."""

@@ -12,9 +12,9 @@ Amount = Annotated[float, Field(gt=0)]
 
 
 class Budget(Section):
-    """Limits over all runs of an experiment; a run that reaches one stops before its next stage.
+    """Limits over all runs of an experiment; a run that reaches one begins no stage or shard.
 
-    What is finished is kept, and the same command with a larger budget goes on.
+    What is under way is finished and kept, and the same command with a larger budget goes on.
     """
 
     hours: Amount | None = None

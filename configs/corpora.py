@@ -62,7 +62,10 @@ class DatasetsCorpus(Section):
 
 
 class DialoguesCorpus(Section):
-    """Paired dialogues (`chosen`, `rejected`): both sides become documents, labelled 1 and 0."""
+    """Paired dialogues (`chosen`, `rejected`): one side of each, drawn by the seed, is a document.
+
+    Its label is 1 for `chosen` and 0 for `rejected`; the evaluation `pairs` reads both sides.
+    """
 
     kind: Literal["dialogues"] = "dialogues"
     name: str = "Anthropic/hh-rlhf"

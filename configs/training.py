@@ -52,7 +52,8 @@ class Training(Section):
     window: Positive = 256
     """Packed row length in tokens; attention stays inside each document."""
     threads: Positive = 2
-    """CPU threads of the trainer; part of the numerics class."""
+    """CPU threads of the trainer; part of the numerics class, with device, dtype and processes:
+    equal bytes are promised where these are equal."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """`bfloat16` means autocast; weights stay float32."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.1
@@ -83,7 +84,8 @@ class Skills(Section):
     """What the generated set teaches; an arm `paraphrase` or `invert` needs the task of its name
     (microworld only)."""
     noise: Share = 0.1667
-    """Share of the annotator's blind spots (microworld only)."""
+    """Share of the ways of misbehaving that the simulated annotator, who wrote the exemplars,
+    always overlooks; wrong mends and slips grow with it (microworld only)."""
     seed: int = 0
     """Draws the generated set; kept apart from the experiment's seed, since the set is frozen."""
     post_train_base: bool = False

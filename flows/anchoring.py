@@ -16,7 +16,7 @@ from db.records import ensure_generation, find_corpus_version, record_shard
 from flows import document_scores, steps
 from flows.context import ArmState, RunContext, Scored
 from flows.evaluating import write_rows
-from flows.sharding import ShardGroup
+from flows.sharding import RunShards
 from flows.stages import Finished, Recipe, costs, perform
 from workers.corpora.store import CorpusRef
 from workers.jobs import shard_file, shard_name
@@ -47,7 +47,7 @@ def score_corpus(context: RunContext, arm: ArmState, index: int) -> None:
     arm.anchored[index] = Scored(Path(done.uri), done.digest, done.meta["mean"])
 
 
-def compare_raters(context: RunContext, arm: ArmState, index: int, group: ShardGroup) -> None:
+def compare_raters(context: RunContext, arm: ArmState, index: int, run: RunShards) -> None:
     """Hold an arm's newest model as a rater against the gate anchor, on the arm's newest corpus.
 
     Its ratings are those that the next generation acts on, where it reads this corpus.
@@ -55,7 +55,7 @@ def compare_raters(context: RunContext, arm: ArmState, index: int, group: ShardG
     with context.write() as session:
         row = ensure_generation(session, arm.row, index)
     corpus = arm.corpora[index]
-    ratings = steps.rate(context, row, arm.checkpoints[index], corpus, group)
+    ratings = steps.rate(context, row, arm.checkpoints[index], corpus, run)
     folder = steps.shards_here(context, ratings, len(corpus.shards))
     arm.self_rated[index] = Scored(folder, ratings.digest)
     _compare(context, arm, row, index)

@@ -29,7 +29,7 @@ from flows.context import ArmState, RunContext, current
 from flows.readers import admit_reviser
 from flows.relearning import compare_with_control
 from flows.stages import Finished, Recipe, costs, perform
-from flows.tasks import evaluate_capabilities, evaluate_corpus, make_first_model, run_shard_group
+from flows.tasks import evaluate_capabilities, evaluate_corpus, make_first_model, run_shards
 from workers.checkpoints import CheckpointRef, admit
 from workers.corpora.intake import import_corpus
 from workers.corpora.sources import source_signature
@@ -105,7 +105,7 @@ def begin(context: RunContext, seed: int) -> None:
         evaluate_corpus(arm.name, seed, 0)
         evaluate_capabilities(arm.name, seed, 0)
         if anchoring.asked(context):
-            anchoring.compare_raters(context, arm, 0, run_shard_group)
+            anchoring.compare_raters(context, arm, 0, run_shards)
         with context.write() as session:
             set_generation(session, row, status="finished")
     compare_with_control(context, seed, 0)

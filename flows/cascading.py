@@ -13,7 +13,7 @@ from db.models import Generation, Stage
 from flows import steps
 from flows.context import RunContext
 from flows.evaluating import count_once
-from flows.sharding import ShardGroup, sharded
+from flows.sharding import RunShards, sharded
 from flows.stages import Finished, Recipe, costs, perform
 from workers.cascade_jobs import CascadeJob, SampleJob
 from workers.checkpoints import CheckpointRef
@@ -47,26 +47,26 @@ def rate(
     row: Generation,
     checkpoint: CheckpointRef,
     corpus: CorpusRef,
-    group: ShardGroup,
+    run: RunShards,
 ) -> Finished:
     """Ratings of a corpus, as `rating.cascade` says."""
     cascade = context.experiment.rating.cascade
     if cascade is None:
-        return steps.rate(context, row, checkpoint, corpus, group)
+        return steps.rate(context, row, checkpoint, corpus, run)
     rated = _Rated(context, row, checkpoint, corpus, cascade)
-    sample = _sample(rated, group)
+    sample = _sample(rated, run)
     classifier = _classifier(rated, sample)
-    ratings = _rest(rated, sample, classifier, group)
+    ratings = _rest(rated, sample, classifier, run)
     _audit(rated, sample, classifier, ratings)
     return ratings
 
 
-def _sample(rated: _Rated, group: ShardGroup) -> Finished:
+def _sample(rated: _Rated, run: RunShards) -> Finished:
     """The model's ratings of a random sample."""
     share = min(1.0, rated.cascade.sample / rated.corpus.documents)
     recipe = rated.recipe(sample=share)
     job = SampleJob(**rated.job(recipe), share=share, salt=f"sample|{rated.corpus.id}")
-    return sharded(rated.context, rated.row, recipe, job, group)
+    return sharded(rated.context, rated.row, recipe, job, run)
 
 
 def _classifier(rated: _Rated, sample: Finished) -> Finished:
@@ -107,7 +107,7 @@ def _classifier(rated: _Rated, sample: Finished) -> Finished:
     return perform(context, rated.row, recipe, work, whole)
 
 
-def _rest(rated: _Rated, sample: Finished, classifier: Finished, group: ShardGroup) -> Finished:
+def _rest(rated: _Rated, sample: Finished, classifier: Finished, run: RunShards) -> Finished:
     """The ratings of all documents: sampled, let pass, audited, or left to the model."""
     share = rated.cascade.audit_share
     recipe = rated.recipe(classifier=classifier.digest, audit=share, taken=sample.digest)
@@ -119,7 +119,7 @@ def _rest(rated: _Rated, sample: Finished, classifier: Finished, group: ShardGro
         audit_share=share,
         audit_salt=f"audit|{rated.corpus.id}",
     )
-    return sharded(rated.context, rated.row, recipe, job, group)
+    return sharded(rated.context, rated.row, recipe, job, run)
 
 
 def _audit(rated: _Rated, sample: Finished, classifier: Finished, ratings: Finished) -> None:

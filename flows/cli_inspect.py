@@ -72,7 +72,8 @@ def predictions(
 ) -> None:
     """Judge what the config predicted: the difference to the control, hit or miss, and how surely.
 
-    A prediction is late if a model had been asked or made before it was written down.
+    A prediction is late if it was written down after the experiment had asked or made a model of
+    its own, or after any had measured the same of a model or corpus that the arm shares.
     """
     from flows.predicting import as_rows, judge_all
 

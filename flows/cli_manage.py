@@ -124,7 +124,7 @@ def rollback(
     seed: SeedOption = 0,
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """Point an arm back at the newest earlier generation that its gates did not refuse."""
+    """Point an arm back at the newest earlier generation that passed all its gates."""
     from flows.promoting import roll_back
 
     with record(home) as database:

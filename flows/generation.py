@@ -29,7 +29,7 @@ from flows.ratings import publish_ratings
 from flows.readers import reader_of
 from flows.relearning import compare_with_control
 from flows.revised_texts import decontaminate, measure_revisions
-from flows.tasks import evaluate_capabilities, evaluate_corpus, make_model, run_shard_group
+from flows.tasks import evaluate_capabilities, evaluate_corpus, make_model, run_shards
 from workers.assembling import Assembled, changed_documents
 from workers.interrupting import heard_again
 from workers.records import ACTIONS
@@ -51,14 +51,14 @@ def generation(index: int) -> None:
     for arm in chain(*seeds.values()):
         rows.append(row := treat(context, arm, index))
         # At once, while the engines still hold the model that has read.
-        label_skills(context, arm, index, row, run_shard_group)
+        label_skills(context, arm, index, row, run_shards)
     _make_models(context, seeds.values(), index)
     for seed, arms in seeds.items():
         check_matching(context, seed, index)
         compare_with_control(context, seed, index)
         for arm in arms:
             if anchoring.asked(context):
-                anchoring.compare_raters(context, arm, index, run_shard_group)
+                anchoring.compare_raters(context, arm, index, run_shards)
     with context.write() as session:
         for row in rows:
             set_generation(session, row, status="finished")
@@ -91,7 +91,7 @@ def treat(context: RunContext, arm: ArmState, index: int) -> Generation:
         _note_corpus(context, arm, row, counts)
         return row
     checkpoint = reader_of(context, arm)
-    ratings = cascading.rate(context, row, checkpoint, corpus, run_shard_group)
+    ratings = cascading.rate(context, row, checkpoint, corpus, run_shards)
     publish_ratings(
         context.home,
         context.experiment.name,
@@ -101,12 +101,12 @@ def treat(context: RunContext, arm: ArmState, index: int) -> Generation:
         steps.shards_here(context, ratings, len(corpus.shards)),
     )
     decisions = steps.revise(
-        context, row, arm.name, checkpoint, corpus, ratings, arm.seed, run_shard_group
+        context, row, arm.name, checkpoint, corpus, ratings, arm.seed, run_shards
     )
     accepted_by = None
     if context.experiment.acceptance.rater == "base" and steps.asks_model(context, arm.name):
         rater = arm.checkpoints[0]
-        decisions = steps.accept(context, row, arm.name, rater, corpus, decisions, run_shard_group)
+        decisions = steps.accept(context, row, arm.name, rater, corpus, decisions, run_shards)
         accepted_by = rater
     made = steps.make_corpus(context, row, corpus, decisions, checkpoint, accepted_by)
     arm.corpora.append(made.corpus)

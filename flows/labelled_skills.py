@@ -8,14 +8,14 @@ from db.records import add_artifact, derive, find_checkpoint, find_stage
 from db.records.edges import note_outputs
 from flows import steps
 from flows.context import ArmState, RunContext
-from flows.sharding import ShardGroup, sharded
+from flows.sharding import RunShards, sharded
 from flows.stages import Finished, Recipe
 from workers.exemplar_labels import LabelJob, labelled_set, shards_of
 from workers.skills import SkillsSet
 
 
 def label_skills(
-    context: RunContext, arm: ArmState, index: int, generation: Generation, group: ShardGroup
+    context: RunContext, arm: ArmState, index: int, generation: Generation, run: RunShards
 ) -> None:
     """Let an arm's newest model answer the exemplars of model `index`; else leave them as they are.
 
@@ -45,7 +45,7 @@ def label_skills(
         acceptance=settings.acceptance,
         window=settings.training.window,
     )
-    done = sharded(context, generation, recipe, job, group)
+    done = sharded(context, generation, recipe, job, run)
     shards = len(job.corpus.shards)
     made = labelled_set(steps.shards_here(context, done, shards), shards, done.digest, model.id)
     arm.skills[index] = made

@@ -208,12 +208,14 @@ def resolved_config(experiment: Experiment) -> dict[str, Any]:
         "skills": skills.digest if skills else None,
     }
     # Where every seed starts from the one configured model, they are no replicates of generation 0.
-    config["seeds_share_generation_0"] = experiment.training.generation_0 == "given"
+    given = experiment.training.generation_0 == "given"
+    config[SHARED] = given and not experiment.skills.post_train_base
     return config
 
 
+SHARED = "seeds_share_generation_0"
 # Keys of a recorded config that are not fields of an experiment.
-RECORD_ONLY = ("digests", "seeds_share_generation_0")
+RECORD_ONLY = ("digests", SHARED)
 
 
 def register(session: Session, experiment: Experiment, config: dict[str, Any]) -> ExperimentRow:
@@ -236,7 +238,7 @@ def refuse_changes(name: str, recorded: dict[str, Any], given: dict[str, Any]) -
     Raises:
         ConfigProblem: names every differing field with both values.
     """
-    changed = forks(differing_fields(recorded, given))
+    changed = forks(differing_fields(*map(_decided, (recorded, given))))
     if not changed:
         return
     lines = [f"  {field}: recorded {old!r}, given {new!r}" for field, (old, new) in changed.items()]
@@ -246,6 +248,11 @@ def refuse_changes(name: str, recorded: dict[str, Any], given: dict[str, Any]) -
         f"`palimpsest fork {name} NEW-NAME --set ...` makes a new experiment that reuses whatever "
         "stages are the same."
     )
+
+
+def _decided(config: dict[str, Any]) -> dict[str, Any]:
+    """A recorded config without what only follows from its other fields."""
+    return {name: value for name, value in config.items() if name != SHARED}
 
 
 def _registered_arms(

@@ -18,15 +18,12 @@ from workers.jobs import Job, shard_name
 if TYPE_CHECKING:
     from workers.pool import ShardResult
 
-ShardGroup = Callable[[Stage, Job, Sequence[int], int], "list[ShardResult]"]
-"""Does shards of a stage's job, of whose other shards so many documents were given up."""
-SHARDS_AN_ACTOR = 16
-"""Shards for each actor that are handed to the pool at once, in one Prefect task, so that its cost
-is spread. Only at a group's end do actors wait for each other."""
+RunShards = Callable[[Stage, Job, Sequence[int]], "list[ShardResult]"]
+"""Does shards of a stage's job."""
 
 
 def sharded(
-    context: RunContext, generation: Generation, recipe: Recipe, job: Job, group: ShardGroup
+    context: RunContext, generation: Generation, recipe: Recipe, job: Job, run: RunShards
 ) -> Finished:
     """Do a stage shard by shard; finished shards of an interrupted attempt are kept."""
 
@@ -42,12 +39,7 @@ def sharded(
         missing = [i for i in range(len(job.corpus.shards)) if i not in kept]
         if kept:
             context.reporter.step(f"  {recipe.stage}: {len(kept)} shards kept from before")
-        results: list[ShardResult] = []
-        at_once = SHARDS_AN_ACTOR * context.experiment.engine.actors
-        for start in range(0, len(missing), at_once):
-            context.spending.check()
-            errors = sum(result.errors for result in results)
-            results += group(stage, job, missing[start : start + at_once], errors)
+        results = run(stage, job, missing)
         digests = {index: row.digest for index, row in kept.items()}
         digests |= {result.shard: result.digest for result in results}
         joined = "\n".join(digests[index] for index in sorted(digests))

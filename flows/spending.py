@@ -39,6 +39,12 @@ class Spending:
         Raises:
             BudgetSpent: names the field, its limit and what was spent.
         """
+        reached = self.reached()
+        if reached is not None:
+            raise BudgetSpent(reached)
+
+    def reached(self) -> str | None:
+        """Which limit is reached, and how to go on; None while none is."""
         hours = self.seconds() / 3600
         per_hour = self.budget.cost_per_hour or 0.0
         limits = {
@@ -48,7 +54,8 @@ class Spending:
         }
         for name, (limit, spent) in limits.items():
             if limit is not None and spent >= limit:
-                raise BudgetSpent(
+                return (
                     f"budget.{name}: {spent:,.4g} of {limit:,.4g} are spent. Finished stages and "
                     f"shards are kept; raise budget.{name}, and the same command goes on."
                 )
+        return None

@@ -19,7 +19,7 @@ from db.records import (
 )
 from flows.context import RunContext
 from flows.places import ANSWERS_FILE
-from flows.sharding import ShardGroup, sharded
+from flows.sharding import RunShards, sharded
 from flows.stages import Finished, Recipe, costs, perform
 from workers.assembling import Assembled, assemble
 from workers.checkpoints import CheckpointRef
@@ -99,7 +99,7 @@ def rate(
     generation: Generation,
     checkpoint: CheckpointRef,
     corpus: CorpusRef,
-    group: ShardGroup,
+    run: RunShards,
 ) -> Finished:
     """Ratings of every document of a corpus by a model."""
     recipe = Recipe(
@@ -108,7 +108,7 @@ def rate(
         asking_inputs(context, checkpoint, corpus),
     )
     job = RateJob(**rate_job(context, checkpoint, corpus, recipe))
-    return sharded(context, generation, recipe, job, group)
+    return sharded(context, generation, recipe, job, run)
 
 
 def rate_job(
@@ -134,7 +134,7 @@ def revise(
     corpus: CorpusRef,
     ratings: Finished,
     seed: int,
-    group: ShardGroup,
+    run: RunShards,
 ) -> Finished:
     """Decisions on every document: in the filter arm to drop, else as `revising.mode` says."""
     settings = context.experiment
@@ -172,7 +172,7 @@ def revise(
         candidates=settings.revising.candidates,
         quantile=settings.revising.quantile,
     )
-    return sharded(context, generation, recipe, job, group)
+    return sharded(context, generation, recipe, job, run)
 
 
 def accept(
@@ -182,7 +182,7 @@ def accept(
     rater: CheckpointRef,
     corpus: CorpusRef,
     revisions: Finished,
-    group: ShardGroup,
+    run: RunShards,
 ) -> Finished:
     """The decisions after the acceptance rater, frozen generation 0, has judged the revisions."""
     aim = aim_of(arm)
@@ -203,7 +203,7 @@ def accept(
         acceptance=context.experiment.acceptance,
         aim=aim,
     )
-    return sharded(context, generation, recipe, job, group)
+    return sharded(context, generation, recipe, job, run)
 
 
 def make_corpus(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from prefect import State, task
@@ -20,7 +22,37 @@ from workers.jobs import Job
 if TYPE_CHECKING:
     from workers.pool import ShardResult
 
-_jobs: dict[str, tuple[Stage, Job]] = {}
+SHARDS_AN_ACTOR = 16
+"""Shards for each actor that are recorded by one Prefect task, so that its cost is spread."""
+
+
+@dataclass(slots=True)
+class _Sharded:
+    """A stage that is being done, from one Prefect task to the next."""
+
+    stage: Stage
+    job: Job
+    left: set[int]
+    """Shards that are not recorded."""
+    began: float = field(default_factory=time.monotonic)
+    done: list[ShardResult] = field(default_factory=list)
+    documents: int = 0
+    """Of the shards that are done; of them, those given up, and the tokens of all."""
+    errors: int = 0
+    tokens: int = 0
+    coming: Iterator[ShardResult] | None = None
+    """What the pool makes of those left. No task ends it, so that the actors go on between them."""
+
+    def note(self, result: ShardResult) -> None:
+        """Count a shard that is recorded now."""
+        self.left.remove(result.shard)
+        self.done.append(result)
+        self.documents += result.documents
+        self.errors += result.errors
+        self.tokens += result.usage.prompt_tokens + result.usage.output_tokens
+
+
+_sharded: dict[str, _Sharded] = {}
 
 
 def lost_touch(task: Any, task_run: Any, state: State[Any]) -> bool:
@@ -47,36 +79,50 @@ TASK: dict[str, Any] = {
 }
 
 
-def run_shard_group(
-    stage: Stage, job: Job, shards: Sequence[int], errors: int
-) -> list[ShardResult]:
-    """Run a group of a stage's shards as one Prefect task."""
-    _jobs[stage.recipe_id] = (stage, job)
-    return shard_group(stage.stage, stage.recipe_id, list(shards), errors)
+def run_shards(stage: Stage, job: Job, shards: Sequence[int]) -> list[ShardResult]:
+    """Do shards of a stage, so many in each Prefect task, with no barrier between the tasks."""
+    context, recipe_id = current(), stage.recipe_id
+    work = _sharded[recipe_id] = _Sharded(stage, job, set(shards))
+    at_once = SHARDS_AN_ACTOR * context.experiment.engine.actors
+    try:
+        while work.left:
+            context.spending.check()
+            shard_group(stage.stage, recipe_id, at_once)
+    finally:
+        del _sharded[recipe_id]
+    return work.done
 
 
 @task(task_run_name="{stage} shards", **TASK)
-def shard_group(stage: str, recipe_id: str, shards: list[int], before: int) -> list[ShardResult]:
-    """Give a group of shards to the engine pool, and record each as it ends.
+def shard_group(stage: str, recipe_id: str, count: int) -> None:
+    """Record the next shards of a stage that the engine pool ends, `count` at most.
 
-    Documents that were given up in the groups before count against the error budget too.
+    Documents that were given up in shards before count against the error budget too. When an
+    experiment's budget is reached, what is under way is still finished and recorded.
     """
-    context = current()
-    row, job = _jobs[recipe_id]
-    results: list[ShardResult] = []
-    began = time.monotonic()
-    total = sum(job.corpus.shards[index].documents for index in shards)
-    for result in context.pool().run(job, shards, stage=stage, errors=before):
-        sharding.note_shard(context, row, result)
-        stop_if_asked()
-        results.append(result)
-        done = sum(each.documents for each in results)
-        tokens = sum(r.usage.prompt_tokens + r.usage.output_tokens for r in results)
-        errors = sum(each.errors for each in results)
-        rate = tokens / max(time.monotonic() - began, 1e-9)
-        said = f"{rate:,.0f} tokens/s, {errors} errors"
-        context.reporter.progress(f"{stage} documents", done, total, began, said)
-    return results
+    context, work = current(), _sharded[recipe_id]
+    if work.coming is None:
+        work.coming = context.pool().run(
+            work.job,
+            sorted(work.left),
+            stage=stage,
+            errors=work.errors,
+            go_on=lambda: context.spending.reached() is None,
+        )
+    shards = work.job.corpus.shards
+    total = work.documents + sum(shards[index].documents for index in work.left)
+    try:
+        for result in islice(work.coming, count):
+            sharding.note_shard(context, work.stage, result)
+            work.note(result)
+            rate = work.tokens / max(time.monotonic() - work.began, 1e-9)
+            said = f"{rate:,.0f} tokens/s, {work.errors} errors"
+            context.reporter.progress(f"{stage} documents", work.documents, total, work.began, said)
+            stop_if_asked()
+    except BaseException:
+        # The next try has a pool of its own, and asks for what is not recorded.
+        work.coming = None
+        raise
 
 
 @task(task_run_name="model {arm} 0", **TASK)

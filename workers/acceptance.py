@@ -81,10 +81,12 @@ def names_in(text: str, known: Iterable[str]) -> frozenset[str]:
     found: set[str] = set()
     for match in _WORD.finditer(text):
         word = match.group()
-        starts = _SENTENCE_START.search(text[: match.start()][-8:]) is not None
-        capital = word[0].isupper() and word not in ("I", "I'm", "I'll", "I've", "I'd")
-        if word in listed or (capital and not starts):
+        if word in listed:
             found.add(word)
+        elif word[0].isupper() and word not in ("I", "I'm", "I'll", "I've", "I'd"):
+            before = text[max(0, match.start() - 8) : match.start()]
+            if _SENTENCE_START.search(before) is None:
+                found.add(word)
     return frozenset(found)
 
 

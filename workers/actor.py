@@ -38,6 +38,7 @@ class EngineActor:
         self._engine: Engine | None = None
         self._spec: EngineSpec | None = None
         self._job: Job | None = None
+        self._failed = False
 
     def report(self, probe: str | None) -> NodeReport:
         """Say which node this is, and what is installed there."""
@@ -60,6 +61,9 @@ class EngineActor:
 
     def work(self, job: Job, part: Part, path: str) -> dict[str, Any]:
         """Do a part, write its output to `path`, and leave it where every node can have it."""
+        if self._failed:
+            raise RuntimeError("the part before failed here, and the engine may be spoiled")
+        self._failed = True
         began = time.perf_counter()
         # A job comes anew with each part; the one that is held has its tokenizer loaded.
         if self._job is not None and self._job == job:
@@ -72,4 +76,5 @@ class EngineActor:
         job.store.publish_file(path)
         used = engine.usage.since(before) if engine else Usage()
         seconds = time.perf_counter() - began
+        self._failed = False
         return {"digest": digest, "seconds": seconds, "usage": asdict(used), "node": self._node}

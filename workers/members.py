@@ -45,7 +45,8 @@ class Member:
     starting: Any
     """Reference to its engine's start; None once it is up."""
     node: NodeReport | None = None
-    busy: bool = False
+    held: int = 0
+    """Parts that it was given and has not done."""
     failed: int = 0
     """Starts in a row that failed."""
     lost: int = 0
@@ -55,8 +56,8 @@ class Member:
 
     @property
     def ready(self) -> bool:
-        """Whether it can be given work."""
-        return self.placing is None and self.starting is None and not self.busy
+        """Whether it can work."""
+        return self.placing is None and self.starting is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ class Members:
             member = self._members.get(index)
             if member is None:
                 self._members[index] = self._new(index, spec)
-            elif spec is not None and member.spec != spec and not member.busy:
+            elif spec is not None and member.spec != spec and not member.held:
                 if member.ready:
                     member.spec, member.starting = spec, member.actor.start.remote(spec)
                     member.began = time.monotonic()
@@ -112,7 +113,7 @@ class Members:
                     self.renew(member, spec)
 
     def ready(self) -> list[Member]:
-        """Those that can be given work."""
+        """Those that can work."""
         return [member for member in self._members.values() if member.ready]
 
     def pending(self) -> list[Any]:

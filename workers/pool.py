@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,11 @@ from ray.exceptions import RayTaskError
 from configs.asking import Engine as EngineConfig
 from workers.actor import EngineInfo
 from workers.engines.interface import Usage
+from workers.holding import HELD, Holding
 from workers.interrupting import stop_if_asked
 from workers.jobs import Job, Part, shard_file
 from workers.losses import LOST, last_line, raise_ours, with_its_node
-from workers.members import Member, Members, Terms
+from workers.members import Members, Terms
 from workers.problems import WorkProblem
 from workers.storage import read_table, write_table
 
@@ -52,14 +53,6 @@ class ShardResult:
     usage: Usage = field(default_factory=Usage)
     nodes: set[str] = field(default_factory=set)
     """Names of those that worked on it."""
-
-
-@dataclass(slots=True)
-class _Running:
-    member: Member
-    part: Part
-    began: float
-    overdue: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +98,13 @@ class EnginePool:
         return self._members.info
 
     def run(
-        self, job: Job, shards: Sequence[int], *, stage: str = "this stage", errors: int = 0
+        self,
+        job: Job,
+        shards: Sequence[int],
+        *,
+        stage: str = "this stage",
+        errors: int = 0,
+        go_on: Callable[[], bool] = lambda: True,
     ) -> Iterator[ShardResult]:
         """Yield the shards' results as they finish, in any order.
 
@@ -114,6 +113,7 @@ class EnginePool:
             shards: those of the job's corpus that are to be done.
             stage: what the job is called.
             errors: documents of the job's other shards that were given up.
+            go_on: once it says no, nothing more is begun, and what is under way is finished.
 
         Raises:
             WorkProblem: engines fail to start again and again, or on more documents than
@@ -124,25 +124,29 @@ class EnginePool:
         state = {s: _Shard(job.corpus.shards[s].documents) for s in shards}
         for part in waiting:
             state[part.shard].result = ShardResult(part.shard, "", "", part.documents)
-        running: dict[Any, _Running] = {}
-        while waiting or running:
-            self._members.ask_for(job.spec, min(self.config.actors, len(waiting) + len(running)))
-            self._hand_out(job, waiting, running)
-            for reference in self._wait(running):
-                if reference not in running:
-                    self._members.heard(reference)
-                    continue
-                now = running.pop(reference)
-                now.member.busy = False
-                failure = self._collect(reference, job, now, state)
-                if failure is not None:
-                    self._members.renew(now.member)
-                    errors += self._again(now.part, failure, job, state, waiting)
-                    self._check_budget(errors, job, stage)
-                if state[now.part.shard].complete():
-                    yield _finish(job, state.pop(now.part.shard))
-            self._stop_overdue(running)
-            self._members.watch()
+        holding = Holding()
+        try:
+            while waiting or holding:
+                if not go_on():
+                    waiting.clear()
+                self._members.ask_for(
+                    job.spec, min(self.config.actors, len(waiting) + holding.actors)
+                )
+                self._hand_out(job, waiting, holding)
+                for reference in self._wait(holding):
+                    if reference not in holding:
+                        self._members.heard(reference)
+                        continue
+                    part, failure = self._collect(reference, job, holding, waiting, state)
+                    if failure is not None:
+                        errors += self._again(part, failure, job, state, waiting)
+                        self._check_budget(errors, job, stage)
+                    if state[part.shard].complete():
+                        yield _finish(job, state.pop(part.shard))
+                holding.stop_overdue(self.config.shard_timeout_s)
+                self._members.watch()
+        finally:
+            holding.clear()
 
     def take_start_s(self) -> float:
         """Return the seconds spent on starting engines since the last call."""
@@ -153,49 +157,55 @@ class EnginePool:
         """End every actor; the next job starts them anew."""
         self._members.stop()
 
-    def _hand_out(self, job: Job, waiting: deque[Part], running: dict[Any, _Running]) -> None:
-        for member in self._members.ready():
-            if not waiting:
-                return
-            if job.spec is not None and member.spec != job.spec:
-                continue
-            part = waiting.popleft()
-            reference = member.actor.work.remote(job, part, str(_part_file(job, part)))
-            member.busy = True
-            running[reference] = _Running(member, part, time.monotonic())
+    def _hand_out(self, job: Job, waiting: deque[Part], holding: Holding) -> None:
+        """Give every actor a part, and one more each while more are left than there are actors."""
+        able = [each for each in self._members.ready() if job.spec in (None, each.spec)]
+        for most in range(1, HELD + 1):
+            for member in able:
+                # Towards the end a part waits for whichever actor is free first.
+                if len(waiting) <= (len(able) if most > 1 else 0):
+                    return
+                if member.held < most:
+                    part = waiting.popleft()
+                    work = member.actor.work.remote(job, part, str(_part_file(job, part)))
+                    holding.add(work, member, part)
 
-    def _wait(self, running: dict[Any, _Running]) -> list[Any]:
+    def _wait(self, holding: Holding) -> list[Any]:
         """Wait for what is done next, a part or a step of an engine's start."""
         stop_if_asked()
         began = time.perf_counter()
-        references = [*running, *self._members.pending()]
+        references = [*holding, *self._members.pending()]
         done, _ = ray.wait(references, num_returns=1, timeout=POLL_S)
-        if not running:
+        if not holding:
             self.start_s += time.perf_counter() - began
         return done
 
     def _collect(
-        self, reference: Any, job: Job, now: _Running, state: dict[int, _Shard]
-    ) -> _Failure | None:
-        """Note a finished part, or return why it failed."""
+        self,
+        reference: Any,
+        job: Job,
+        holding: Holding,
+        waiting: deque[Part],
+        state: dict[int, _Shard],
+    ) -> tuple[Part, _Failure | None]:
+        """Note a part as finished, or ask for its actor anew and return why it failed."""
+        reference = holding.first_of(reference)
+        now = holding.pop(reference)
         try:
             found: Any = ray.get(reference)
         except RayTaskError as error:
             raise_ours(error, again=now.part.attempt < self.config.attempts)
-            return _Failure(last_line(error))
+            failure = _Failure(last_line(error))
         except LOST as error:
             node = now.member.node
             with_node = with_its_node(error, node.node_id if node else None)
-            return _Failure(last_line(error), not now.overdue, with_node and not now.overdue)
-        shard, part = state[now.part.shard], now.part
-        shard.done[part.start] = (part.stop, _part_file(job, part), found["digest"])
-        result = shard.result
-        if result is not None:
-            result.seconds += found["seconds"]
-            result.nodes.add(found["node"])
-            result.attempts = max(result.attempts, part.attempt)
-            result.usage.add(Usage(**found["usage"]))
-        return None
+            failure = _Failure(last_line(error), not now.overdue, with_node and not now.overdue)
+        else:
+            _note(found, now.part, job, state[now.part.shard])
+            return now.part, None
+        self._members.renew(now.member)
+        waiting.extendleft(reversed(holding.take_back(now.member)))
+        return now.part, failure
 
     def _again(
         self,
@@ -242,11 +252,16 @@ class EnginePool:
                 "with `palimpsest doctor`, or raise the budget."
             )
 
-    def _stop_overdue(self, running: dict[Any, _Running]) -> None:
-        for now in running.values():
-            if time.monotonic() - now.began > self.config.shard_timeout_s:
-                ray.kill(now.member.actor)
-                now.began, now.overdue = time.monotonic(), True
+
+def _note(found: dict[str, Any], part: Part, job: Job, shard: _Shard) -> None:
+    """Note what an actor says of a part that it has done."""
+    shard.done[part.start] = (part.stop, _part_file(job, part), found["digest"])
+    result = shard.result
+    if result is not None:
+        result.seconds += found["seconds"]
+        result.nodes.add(found["node"])
+        result.attempts = max(result.attempts, part.attempt)
+        result.usage.add(Usage(**found["usage"]))
 
 
 def _part_file(job: Job, part: Part) -> Path:

@@ -61,11 +61,19 @@ class Prompts:
     def revise(
         self, text: str, principles: Sequence[str], mode: str = "edits", aim: Aim = "revise"
     ) -> list[int]:
-        """Prompt that asks to write a text anew.
+        """Prompt that asks to write a text anew; see `revisions`."""
+        return self.revisions([(text, principles)], mode, aim)[0]
+
+    def revisions(
+        self,
+        asked: Sequence[tuple[str, Sequence[str]]],
+        mode: str = "edits",
+        aim: Aim = "revise",
+    ) -> list[list[int]]:
+        """Prompts that ask to write texts anew: one a text.
 
         Args:
-            text: the document.
-            principles: those that it falls short of; a paraphrase needs none.
+            asked: each text, and the principles that it falls short of; a paraphrase needs none.
             mode: `edits` for new sentences, `rewrite` for a new text.
             aim: whether it is to live up to the principles, to stay as it is, or to break them.
 
@@ -73,8 +81,16 @@ class Prompts:
             ValueError: the prompt file has no words for the aim.
         """
         task = self.file.edits if mode == "edits" else self.file.rewrite
-        told = task.replace("{instructions}", self._instructions(principles, aim))
-        return self._framed(self.plain(self._numbered(text)), self.plain(told))
+        # Texts are many, and what they fall short of is one of a few sets.
+        told: dict[tuple[str, ...], list[int]] = {}
+        for principles in {tuple(principles) for _, principles in asked}:
+            words = task.replace("{instructions}", self._instructions(principles, aim))
+            told[principles] = self.plain(words)
+        documents = self._plain_each([self._numbered(text) for text, _ in asked])
+        return [
+            self._framed(ids, told[tuple(principles)])
+            for ids, (_, principles) in zip(documents, asked, strict=True)
+        ]
 
     def _instructions(self, principles: Sequence[str], aim: Aim) -> str:
         if aim == "paraphrase":

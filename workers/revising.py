@@ -95,7 +95,7 @@ def propose(
         seeds: sampling seed by document, read when the temperature is above 0.
     """
     proposals: list[Proposal] = [Proposal("over_length")] * len(requests)
-    questions = [prompts.revise(r.text, r.principles, mode, aim) for r in requests]
+    questions = prompts.revisions([(r.text, r.principles) for r in requests], mode, aim)
     fits = [i for i, question in enumerate(questions) if len(question) + max_tokens <= max_length]
     sampling = Sampling(
         max_tokens=max_tokens,

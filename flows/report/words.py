@@ -42,7 +42,8 @@ WORDS = {
     "unscored": "Items to which a model gave no readable answer. They are counted, and are no "
     "score.",
     "sure": "Of a prediction: the whole interval lies on one side of what was predicted.",
-    "late": "Of a prediction: written down after a model had been asked or made.",
+    "late": "Of a prediction: written down after the experiment had asked or made a model of its "
+    "own, or after any had measured the same of a model or corpus that the arm shares.",
     "similarity": "Of two texts: 1 for equal ones, 0 for no character in common (normalised Indel "
     "similarity).",
     "epochs": "How often a model saw each of its unique tokens, on average.",

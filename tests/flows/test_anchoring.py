@@ -65,7 +65,7 @@ def measure(context, arm, index, level):
 
 
 def raters_at(context, level):
-    """Shard groups that are done by a scripted engine in this process."""
+    """Shards that are done by a scripted engine in this process."""
 
     def choice(prompt):
         score = level + (sum(prompt) % 7) / 100
@@ -73,7 +73,7 @@ def raters_at(context, level):
 
     engine = ScriptedEngine(choice, lambda prompt: pytest.fail("nothing is to be written"))
 
-    def group(stage, job, shards, errors):
+    def run(stage, job, shards):
         results = []
         for shard in shards:
             documents = job.corpus.shards[shard].documents
@@ -84,7 +84,7 @@ def raters_at(context, level):
             sharding.note_shard(context, stage, results[-1])
         return results
 
-    return group
+    return run
 
 
 def next_generation(context, arm, mended: float, level: float) -> int:

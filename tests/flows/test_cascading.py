@@ -1,5 +1,7 @@
 """A run with a cascade: fewer calls, its error on record, and resumed like any other."""
 
+import json
+
 from loop_tools import TINY, run, status
 
 OPTIONS = (
@@ -26,3 +28,9 @@ def test_a_run_with_a_cascade_says_what_it_let_pass_and_what_that_cost(tmp_path)
     assert "no model was called" in out
     code, out, err = run(tmp_path, "lineage", "verify")
     assert code == 0, err
+    code, out, err = run(tmp_path, "run", str(TINY), *OPTIONS, "--dry-run", "--json")
+    assert code == 0, err
+    assert all(row["to_do"] == 0 for row in json.loads(out))
+    code, out, err = run(tmp_path, "gc")
+    assert code == 0, err
+    assert "nothing to do" in out + err, "a cascade's folders are named by the record"

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from configs.loading import load
+from configs.loading import ConfigProblem, load
 from db.models import Experiment, Lease, Run
 from db.problems import LeaseHeld, LeaseLost
 from db.records import acquire_leases, ensure_arm, register_experiment
 from db.sessions import open_database
-from flows.opening import open_run
+from flows.opening import open_run, refuse_changes, resolved_config
 from workers.problems import WorkProblem
 
 TINY = Path(__file__).parents[2] / "configs" / "microworld-tiny.yaml"
@@ -111,3 +111,23 @@ def test_what_a_run_beside_it_is_writing_is_left_alone(tmp_path):
     assert not left.exists()
     assert written.exists()
     database.dispose()
+
+
+@pytest.mark.parametrize(
+    ("settings", "shared"),
+    [
+        ([], True),
+        (["skills.post_train_base=true"], False),
+        (["training.generation_0=trained", "training.init=scratch"], False),
+    ],
+)
+def test_seeds_share_a_generation_0_that_nothing_is_done_to(settings, shared):
+    config = resolved_config(load(TINY, settings))
+    assert config["seeds_share_generation_0"] is shared
+
+
+def test_what_only_follows_from_a_config_is_no_change_of_it():
+    config = resolved_config(load(TINY, []))
+    refuse_changes("tiny", config | {"seeds_share_generation_0": False}, config)
+    with pytest.raises(ConfigProblem, match=r"rating\.threshold"):
+        refuse_changes("tiny", config, resolved_config(load(TINY, ["rating.threshold=0.7"])))

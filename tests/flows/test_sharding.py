@@ -46,7 +46,7 @@ def rate(context, job, *, dies_at: int | None = None, errors_at: int | None = No
     """Do the stage; the shards that were asked for."""
     asked: list[int] = []
 
-    def group(stage, job, shards, errors):
+    def run(stage, job, shards):
         results = []
         for shard in shards:
             if shard == dies_at:
@@ -67,7 +67,7 @@ def rate(context, job, *, dies_at: int | None = None, errors_at: int | None = No
 
     with context.write() as session:
         row = ensure_generation(session, next(iter_arms(context, session)), 1)
-    sharding.sharded(context, row, RECIPE, job, group)
+    sharding.sharded(context, row, RECIPE, job, run)
     return asked
 
 

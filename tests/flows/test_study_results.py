@@ -31,7 +31,12 @@ def level(metric: str, arm: str, index: int, value: float) -> dict[str, Any]:
 
 def found(*differences: dict[str, Any], generations: int = 2) -> dict[str, Any]:
     arms = ("control", "paraphrase", "revise")
-    actions = [{"arm": arm, "generation": i} for arm in arms for i in range(generations + 1)]
+    done = {"control": {"revise": 0, "drop": 0}}
+    actions = [
+        {"arm": arm, "generation": i} | done.get(arm, {"revise": 30 * i, "drop": i})
+        for arm in arms
+        for i in range(generations + 1)
+    ]
     return {"differences": list(differences), "levels": [], "actions": actions}
 
 
@@ -59,8 +64,10 @@ def test_a_comparison_has_a_row_for_every_point_and_treated_arm() -> None:
         ("reviser-base", "paraphrase", "2"),
         ("reviser-base", "revise", "2"),
     ]
-    assert table.rows[1][3].startswith("\u221220.0 [\u221221.0, ")
-    assert table.rows[0][3] == ""
+    # What was acted on in both generations: 30 + 60 revised, 1 + 2 dropped.
+    assert table.rows[1][3] == "93"
+    assert table.rows[1][4].startswith("\u221220.0 [\u221221.0, ")
+    assert table.rows[0][4] == ""
     assert all(len(row) == len(table.heads) for row in table.rows)
 
 
@@ -114,4 +121,4 @@ def test_what_another_machine_finished_stays_in_the_write_up(tmp_path: Path) -> 
     assert study_results.write_results(tmp_path / "no-home", tmp_path / "results.md") == []
     page = (tmp_path / "results.md").read_text(encoding="utf-8")
     assert "on a machine of 8 cores, 64 GiB" in page and "`0123456789ab`" in page
-    assert "| reviser-base | revise | 2 | \u221220.0 " in page
+    assert "| reviser-base | revise | 2 | 93 | \u221220.0 " in page

@@ -49,3 +49,24 @@ def test_what_a_job_loads_is_loaded_once_for_all_its_parts_and_anew_for_another(
             # Each call gets a copy of its own, as one that came through Ray.
             actor.work(Loading(corpus, out), Part(shard, 0, 8), str(tmp_path / f"{out}{shard}"))
     assert LOADED == ["a", "b"]
+
+
+@dataclass(frozen=True)
+class Breaking(Loading):
+    """Fails on everything."""
+
+    def run(self, engine: Any, part: Part) -> pa.Table:
+        raise RuntimeError("broken")
+
+
+def test_an_actor_that_failed_does_nothing_more_with_an_engine_that_may_be_spoiled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.actor.ClaimedCores", lambda index, threads: None)
+    corpus = written(tmp_path / "corpus", 16)
+    actor = EngineActor(0, 1)
+    with pytest.raises(RuntimeError, match="broken"):
+        actor.work(Breaking(corpus, "a"), Part(0, 0, 8), str(tmp_path / "a"))
+    with pytest.raises(RuntimeError, match="the part before failed here"):
+        actor.work(Loading(corpus, "b"), Part(1, 0, 8), str(tmp_path / "b"))
+    assert not (tmp_path / "b").exists()

@@ -96,6 +96,70 @@ def test_a_poisoned_document_alone_is_given_up(pool, corpus, tmp_path):
     ]
 
 
+def test_parts_that_waited_behind_a_deadly_one_are_done_all_the_same(tmp_path):
+    # One actor holds two parts; each loss takes the one behind it along, again and again.
+    pool = EnginePool(EngineConfig(actors=1, attempts=1, error_budget=1))
+    job = Upper(written(tmp_path / "corpus", 26), str(tmp_path / "out"), deadly="d3")
+    wanted = {s: [f"TEXT {i}" for i in range(s * 8, min(26, s * 8 + 8))] for s in range(4)}
+    wanted[0][3] = "GIVEN UP"
+    assert outcome(pool, job) == wanted
+    pool.stop()
+
+
+def test_a_part_behind_a_poisoned_one_is_done_and_nothing_is_held_against_it(tmp_path):
+    pool = EnginePool(EngineConfig(actors=1, attempts=1, error_budget=1))
+    job = Upper(written(tmp_path / "corpus", 26), str(tmp_path / "out"), poison="d3")
+    tries = {each.shard: each.attempts for each in pool.run(job, range(4))}
+    assert tries == dict.fromkeys(range(4), 1)
+    assert read_table(shard_file(job.out, 1)).column("text").to_pylist() == [
+        f"TEXT {i}" for i in range(8, 16)
+    ]
+    pool.stop()
+
+
+def test_an_outcome_that_comes_before_the_firsts_is_taken_for_the_firsts(pool, tmp_path):
+    # Of several outcomes that are there, ray.wait may return any first.
+    job = Upper(written(tmp_path / "long", 80), str(tmp_path / "out"), poison="d9")
+    wait = pool._wait
+    pool._wait = lambda holding: [list(holding)[-1]] if len(holding) > 3 else wait(holding)
+    found = {each.shard: each.errors for each in pool.run(job, range(10))}
+    assert found == {s: int(s == 1) for s in range(10)}
+
+
+def test_a_pool_whose_work_was_left_midway_does_other_work(pool, tmp_path):
+    job = Upper(written(tmp_path / "long", 80), str(tmp_path / "out"))
+    for _ in pool.run(job, range(10)):
+        break
+    other = Upper(written(tmp_path / "other", 30), str(tmp_path / "more"))
+    assert outcome(pool, other) == expected(other.corpus)
+
+
+def test_what_is_under_way_is_finished_when_nothing_more_is_to_be_begun(tmp_path):
+    pool = EnginePool(EngineConfig(actors=1))
+    job = Upper(written(tmp_path / "long", 80), str(tmp_path / "out"))
+    done = []
+    for result in pool.run(job, range(10), go_on=lambda: not done):
+        done.append(result.shard)
+    # One that was being done when the first ended, and at most the one behind it.
+    assert 2 <= len(done) <= 3
+    pool.stop()
+
+
+def test_an_actor_has_its_next_part_at_hand_while_many_are_left(pool, tmp_path):
+    job = Upper(written(tmp_path / "long", 80), str(tmp_path / "out"))
+    most = 0
+    ready = pool._members.ready
+
+    def watched():
+        nonlocal most
+        most = max([most, *(member.held for member in ready())])
+        return ready()
+
+    pool._members.ready = watched
+    assert len(outcome(pool, job, range(10))) == 10
+    assert most == 2
+
+
 def test_a_document_that_brings_the_process_down_is_given_up_alone(corpus, tmp_path):
     # A shard is lost once for nothing; what goes on to kill its process is the document's fault.
     pool = EnginePool(EngineConfig(actors=2, attempts=1, error_budget=1))
