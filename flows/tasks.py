@@ -101,8 +101,10 @@ def shard_group(stage: str, recipe_id: str, count: int) -> None:
     experiment's budget is reached, what is under way is still finished and recorded.
     """
     context, work = current(), _sharded[recipe_id]
-    if work.coming is None:
-        work.coming = context.pool().run(
+    # Put back at the end alone: a try after one that failed has a pool of its own.
+    coming, work.coming = work.coming, None
+    if coming is None:
+        coming = context.pool().run(
             work.job,
             sorted(work.left),
             stage=stage,
@@ -111,18 +113,14 @@ def shard_group(stage: str, recipe_id: str, count: int) -> None:
         )
     shards = work.job.corpus.shards
     total = work.documents + sum(shards[index].documents for index in work.left)
-    try:
-        for result in islice(work.coming, count):
-            sharding.note_shard(context, work.stage, result)
-            work.note(result)
-            rate = work.tokens / max(time.monotonic() - work.began, 1e-9)
-            said = f"{rate:,.0f} tokens/s, {work.errors} errors"
-            context.reporter.progress(f"{stage} documents", work.documents, total, work.began, said)
-            stop_if_asked()
-    except BaseException:
-        # The next try has a pool of its own, and asks for what is not recorded.
-        work.coming = None
-        raise
+    for result in islice(coming, count):
+        sharding.note_shard(context, work.stage, result)
+        work.note(result)
+        rate = work.tokens / max(time.monotonic() - work.began, 1e-9)
+        said = f"{rate:,.0f} tokens/s, {work.errors} errors"
+        context.reporter.progress(f"{stage} documents", work.documents, total, work.began, said)
+        stop_if_asked()
+    work.coming = coming
 
 
 @task(task_run_name="model {arm} 0", **TASK)

@@ -74,10 +74,9 @@ class Holding:
         """Take out a part that is done or has failed; the one behind it is the actor's first."""
         now = self._held.pop(reference)
         now.member.held -= 1
-        for behind in self._of(now.member).values():
-            if behind.began is None:
-                behind.began = time.monotonic()
-            break
+        behind = next(iter(self._of(now.member).values()), None)
+        if behind is not None and behind.began is None:
+            behind.began = time.monotonic()
         return now
 
     def take_back(self, member: Member) -> list[Part]:

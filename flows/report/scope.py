@@ -53,7 +53,10 @@ def _row(key: str, rows: Sequence[Evaluation]) -> dict[str, Any]:
 
 
 def provenance(session: Session, experiment: Experiment) -> dict[str, Any]:
-    """Command, commit, versions and machine of the last run, and the engines of every stage."""
+    """Command, commit, versions and machine of the last run that did a stage, and all engines.
+
+    A run that found everything on record made nothing of what is told.
+    """
     runs = session.scalars(
         select(Run).where(Run.experiment_id == experiment.id).order_by(Run.id)
     ).all()
@@ -71,7 +74,9 @@ def provenance(session: Session, experiment: Experiment) -> dict[str, Any]:
     }
     found: dict[str, Any] = {"runs": len(runs), "engines": list(kinds.values())}
     if runs:
-        last = runs[-1]
+        worked = select(Stage.run_id).where(Stage.status == "done", Stage.run_id.is_not(None))
+        makers = set(session.scalars(worked.where(Stage.run_id.in_([each.id for each in runs]))))
+        last = next((each for each in reversed(runs) if each.id in makers), runs[-1])
         found |= {
             "command": last.command,
             "commit": last.commit,

@@ -37,13 +37,21 @@ class Loading:
         return pa.table({"said": [self.tokenizer]})
 
 
-def test_what_a_job_loads_is_loaded_once_for_all_its_parts_and_anew_for_another(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def actor(monkeypatch: pytest.MonkeyPatch) -> EngineActor:
     # A claim ends with its process, and this one goes on.
     monkeypatch.setattr("workers.actor.ClaimedCores", lambda index, threads: None)
-    corpus = written(tmp_path / "corpus", 16)
-    actor = EngineActor(0, 1)
+    return EngineActor(0, 1)
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> CorpusRef:
+    return written(tmp_path / "corpus", 16)
+
+
+def test_what_a_job_loads_is_loaded_once_for_all_its_parts_and_anew_for_another(
+    actor: EngineActor, corpus: CorpusRef, tmp_path: Path
+) -> None:
     for out in ("a", "b"):
         for shard in (0, 1):
             # Each call gets a copy of its own, as one that came through Ray.
@@ -60,11 +68,8 @@ class Breaking(Loading):
 
 
 def test_an_actor_that_failed_does_nothing_more_with_an_engine_that_may_be_spoiled(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    actor: EngineActor, corpus: CorpusRef, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("workers.actor.ClaimedCores", lambda index, threads: None)
-    corpus = written(tmp_path / "corpus", 16)
-    actor = EngineActor(0, 1)
     with pytest.raises(RuntimeError, match="broken"):
         actor.work(Breaking(corpus, "a"), Part(0, 0, 8), str(tmp_path / "a"))
     with pytest.raises(RuntimeError, match="the part before failed here"):
